@@ -100,7 +100,7 @@ def row_of(net: str, folder: Path, names: list[str], each_s: float, until: float
 
 def beside_keras(net: str, graph: Any, exact: Path, each_s: float) -> str:
     """How far Keras's own gradients are from the oracle's with the weights as given."""
-    if any(layer.kind == "dropout" for layer in graph.layers):
+    if any(layer.op.kind == "dropout" for layer in graph.layers):
         return "not compared: it draws its own dropout"
     here, there = multiprocessing.get_context("spawn").Pipe(duplex=False)
     process = multiprocessing.get_context("spawn").Process(target=trained, args=(net, graph, exact, there))

@@ -165,6 +165,7 @@ def of_module(name: str, network: Network) -> dict[str, Any]:
     import torch
 
     from rigmark.bench.worker.torch_import import imported, original
+    from rigmark.bench.worker.user_code import made
 
     plain, _, told, _ = imported({"source": FACTORIES, "factory": name, "folder": str(Path.cwd()), "name": name})
     if [layer["name"] for layer in plain["layers"]] != [layer.name for layer in network.graph.layers]:
@@ -172,7 +173,7 @@ def of_module(name: str, network: Network) -> dict[str, Any]:
     x, y = ir_weights.synthetic_batch(network.graph, SAMPLES, SEED)
     inputs = [torch.tensor(each, dtype=torch.float64 if each.dtype.kind == "f" else None)
               for each in (x if isinstance(x, tuple) else (x,))]
-    module, example = original.fresh(told)
+    module, example = made(told["source"], told["factory"], told["folder"])
     original.without_padding_rows(module)
     own = original.wrapped(told, module, example).double()
     with torch.no_grad():

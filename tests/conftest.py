@@ -29,7 +29,7 @@ SLOW = (
     "telemetry/test_nvml_recorded.py", "telemetry/test_recorder.py", "telemetry/test_trials.py", "test_advice.py",
     "test_exit_codes.py", "test_faults.py", "test_one_answer.py", "test_project_with_such_names.py", "trials",
     "worker/frameworks", "worker/microbenchmarks", "worker/strategies", "worker/test_instructions.py",
-    "worker/test_torch_import.py", "networks/test_modules.py",
+    "worker/test_torch_import.py", "worker/test_keras_import.py", "networks/test_modules.py",
     "architecture/test_imports.py::test_the_parts_are_imported_as_parts_of_the_package",
     "ir/test_weights.py::test_no_two_random_arrays_share_a_stream",
     "store/test_store.py::test_records_on_disk_are_as_the_schema_says",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,27 @@ def test_a_factory_is_brought_and_agrees_with_the_module_itself(tmp_path: Path, 
     assert network.weights(1)["2/weight"].shape == (2, 4)
     assert network.agreement is not None
     assert network.agreement.startswith("output differs from the module itself by ")
+
+
+MODEL = """
+import keras
+def make():
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "tanh", name="a"), keras.layers.Dense(2)])
+"""
+
+
+def test_a_factory_may_give_a_keras_model_and_a_file_that_keras_saved_is_brought(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pytest.importorskip("keras")
+    monkeypatch.chdir(tmp_path)
+    Path("net.py").write_text(MODEL, encoding="utf-8")
+    saved = subprocess.run([sys.executable, "-c", "import net; net.make().save('net.keras')"], check=False)
+    assert saved.returncode == 0
+
+    for reference in ("net.py:make", "net.keras"):
+        network = brought([reference], Options(), build.load(), tmp_path / "kept")[reference]
+
+        assert [layer.name for layer in network.graph.layers] == ["a", "a.tanh", "dense"]
+        assert network.agreement is not None
+        assert network.agreement.startswith("output differs from the model's predict by ")

@@ -91,6 +91,7 @@ def test_the_graph_computes_what_the_model_does_with_every_gradient(make: Callab
     _, gradients = network.gradients(x, y, {})
     (given,) = samples(told, {"x": x})
 
+    predicted = model.predict(given, verbose=0)      # training moves the running statistics
     with tensorflow.GradientTape() as tape:
         loss = ops.mean(ops.square(model(given, training=True) - y))
     own = dict(zip([each.path for each in model.trainable_variables],
@@ -103,7 +104,7 @@ def test_the_graph_computes_what_the_model_does_with_every_gradient(make: Callab
         expected = np.ravel(ops.convert_to_numpy(tensorflow.convert_to_tensor(gradient)))
         # In another layout, but no number lost or mixed up with another.
         assert np.allclose(np.sort(found), np.sort(expected), rtol=2e-3, atol=2e-5), path
-    assert np.allclose(network.output(x, False), model.predict(given, verbose=0), rtol=1e-4, atol=1e-5)
+    assert np.allclose(network.output(x, False), predicted, rtol=1e-4, atol=1e-5)
 
 
 def test_names_are_those_of_layers_and_dropout_stays():
@@ -128,7 +129,7 @@ class Modes(layers.Layer):
         self.never, self.always = layers.Dropout(0.5, name="never"), layers.Dropout(0.5, name="always")
 
     def call(self, x: Any) -> Any:
-        return self.always(self.never(x, training=False))
+        return self.never(self.always(x), training=False)
 
 
 def test_dropout_is_left_out_where_the_code_says_so_and_not_where_keras_tells_all_layers_to_train():
@@ -136,10 +137,7 @@ def test_dropout_is_left_out_where_the_code_says_so_and_not_where_keras_tells_al
     vector = keras.Input((4,))
     graph, _, _, _ = taken(keras.Model(vector, layers.Dense(2)(Modes()(inner(vector, training=False)))))
 
-    assert [layer.name for layer in graph.layers if layer.kind == "dropout"] == ["whole.inner", "modes.always"]
-    with tensorflow.GradientTape():
-        own = inner(np.ones((1, 4), np.float32), training=False)
-    assert np.all(own == 1)
+    assert [layer.name for layer in graph.layers if layer.op.kind == "dropout"] == ["whole.inner", "modes.always"]
 
 
 class Tied(keras.Model):
@@ -153,13 +151,13 @@ class Tied(keras.Model):
         return ops.matmul(self.table(tokens), ops.transpose(self.table.embeddings))
 
 
-@pytest.mark.parametrize("make, sentence", [
+@pytest.mark.parametrize(("make", "sentence"), [
     (lambda: keras.Sequential([keras.Input((4,)), layers.Embedding(5, 3, mask_zero=True, name="e"), layers.LSTM(2)]),
      "Embedding 'e': it masks steps of token 0 .* set mask_zero=False"),
     (lambda: keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(2, 3), layers.GlobalMaxPooling2D()]),
      r"has open axes, .* --shape input_layer.*=1,64,64,3"),
     (lambda: keras.Sequential([keras.Input((4, 4, 4, 3)), layers.Conv3D(2, 3, name="c"), layers.Flatten()]),
-     "Conv3D 'c': .*"),
+     "Conv in 'c': it has no operation in a graph"),
     (lambda: keras.Sequential([keras.Input((4,)), layers.GaussianNoise(0.1, name="n"), layers.Dense(2)]),
      "GaussianNoise 'n': it adds random numbers in training"),
     (lambda: keras.Sequential([layers.Dense(2)]), "says nothing of its inputs"),

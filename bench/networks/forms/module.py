@@ -1,4 +1,4 @@
-"""A torch module or Keras model of the user's own, as a factory makes it: package.module:factory, or file.py:factory."""
+"""A torch module or Keras model that a factory of the user's makes: package.module:factory, or file.py:factory."""
 
 from __future__ import annotations
 

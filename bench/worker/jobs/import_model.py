@@ -15,8 +15,9 @@ def run(job, directory, answers):
 
     The weights by key are answer.npz in the job's directory. ``job`` has "source" (a module's name or a file),
     "factory" (None: the source is a file that Keras saved), "folder" (where the user stands), "name" and perhaps
-    "inputs" ([{"name", "shape", "dtype"}]), "loss" and "optimizer". Which library it is, what the factory returns decides. Raises Failed with "unsupported" for a model
-    that cannot become a graph, and with "not_installed" where the user's code imports a package that is not there.
+    "inputs" ([{"name", "shape", "dtype"}]), "loss" and "optimizer". Which library it is, what the factory returns
+    decides. Raises Failed with "unsupported" for a model that cannot become a graph, and with "not_installed" where the
+    user's code imports a package that is not there.
     """
     with standing_in(job["folder"]):
         try:

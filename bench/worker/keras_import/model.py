@@ -304,7 +304,7 @@ class Reader:
         was run as in training, so that what its calls recorded is what it asked for.
         """
         is_training, is_traced = self._modes[-1]
-        return not is_training or is_traced and training is False
+        return not is_training or (is_traced and training is False)
 
     def _saying(self, what):
         return Saying(what)
@@ -409,6 +409,7 @@ class Call:
         except TypeError:
             self._arguments = {}
         self.is_layer = isinstance(op, reader.keras.layers.Layer)
+        self._is_named = False       # whether a layer of the graph has the layer's own name
 
     def __getitem__(self, name):
         return self._arguments[name]
@@ -513,10 +514,15 @@ class Call:
 
     def add_many(self, op, *inputs, outputs, weights=None, name=None, **attributes):
         own = self.op.name if self.is_layer else op
-        if self.is_layer and op in ("transpose", "reshape", "flatten", "pad", "slice", "parameter") and (
-                TABLE_OF_NAMES.get(type(self.op).__name__) != op):
-            own = "%s.%s" % (own, op)
-        full = self.reader.path(own if name is None else "%s.%s" % (own, name))
+        if name is not None:
+            own = "%s.%s" % (own, name)
+        elif self.is_layer:
+            is_beside = op in TABLE_OF_NAMES.values() and TABLE_OF_NAMES.get(type(self.op).__name__) != op
+            if is_beside or self._is_named:
+                own = "%s.%s" % (own, op)
+            else:
+                self._is_named = True
+        full = self.reader.path(own)
         return self.reader.add(full, op, inputs, attributes, outputs,
                                {key: each for key, each in (weights or {}).items() if each is not None})
 
@@ -530,7 +536,7 @@ class Call:
 
     def aligned(self, shared, value):
         """A value that all samples share in the order of axes of another one."""
-        if value is None or value.rank is None or len(shared.shape) == 1 and shared.shape[0] == 1:
+        if value is None or value.rank is None or (len(shared.shape) == 1 and shared.shape[0] == 1):
             return shared
         rank = value.rank
         if len(shared.shape) > rank:

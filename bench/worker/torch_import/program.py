@@ -7,10 +7,10 @@ import re
 
 import numpy as np
 
+from ..user_code import Refused
 from . import calls
 from .patterns import simplify
 from .trace import axes_of, exported, refuse_old, size_of
-from ..user_code import Refused
 
 INPUT = "input"
 USUAL_OPTIMIZER = {"kind": "sgd", "learning_rate": 0.01, "momentum": 0.9}

@@ -146,7 +146,7 @@ def _split(call):
         raise Refused("it splits the batch")
     size = value.shape[axis]
     bounds = [size * i // given for i in range(given + 1)] if isinstance(given, int) else [0, *map(int, given), size]
-    sizes = [stop - start for start, stop in zip(bounds, bounds[1:])]
+    sizes = np.diff(bounds).tolist()
     outputs = [([*value.shape[:axis], each, *value.shape[axis + 1:]], value.dtype, None) for each in sizes]
     if len(sizes) == 1:
         return [value]

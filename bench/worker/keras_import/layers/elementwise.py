@@ -164,7 +164,7 @@ def _two(op):
                 values[place] = call.reader.constant(call.known((first, second)[place]).astype(
                     np.float32 if other.dtype == "float" else np.int64))
             rank = len(shape_in_keras(other))
-            if len(values[place].shape) > rank or len(values[place].shape) == rank and values[place].shape[0] > 1:
+            if len(values[place].shape) > rank or (len(values[place].shape) == rank and values[place].shape[0] > 1):
                 raise Refused("a value that all samples share has as many rows as there are samples")
             if other.rank is not None:
                 values[place] = call.aligned(values[place], other)

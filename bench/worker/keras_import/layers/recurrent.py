@@ -15,7 +15,7 @@ def _refuse_unusual(layer):
         raise Refused("it has a dropout of its own, with one mask for all steps; put a Dropout layer before it")
     activation = getattr(layer.activation, "__name__", "")
     gate = getattr(getattr(layer, "recurrent_activation", None), "__name__", "sigmoid")
-    if activation != "tanh" and not (kind == "SimpleRNN" and activation == "relu") or gate != "sigmoid":
+    if (activation != "tanh" and not (kind == "SimpleRNN" and activation == "relu")) or gate != "sigmoid":
         raise Refused("its functions are %s and %s, and a graph's tanh and sigmoid" % (activation, gate))
 
 
@@ -109,10 +109,7 @@ def _bidirectional(call):
         raise Refused("it is given states to start from")
     every, *ends = _run(call, [forward, backward], [])
     units = forward.units
-    if not forward.return_sequences:
-        found = _flat(call, ends[0])
-    else:
-        found = every
+    found = every if forward.return_sequences else _flat(call, ends[0])
     if op.merge_mode == "concat":
         return found
     shape = [*found.shape[:-1], units]

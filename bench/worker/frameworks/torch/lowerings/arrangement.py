@@ -18,6 +18,8 @@ def _concat(nn, layer):
 
 
 def _flatten(nn, layer):
+    if not layer["input_shapes"][0]:         # of which nn.Flatten can make nothing
+        return modules().Apply(lambda x: x.reshape(-1, 1))
     return nn.Flatten()
 
 
