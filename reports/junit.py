@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from rigmark.bench.analysis.comparison.verdicts import CaseVerdict, Verdicts, change, outlook
+from rigmark.bench.analysis.comparison.verdicts import CaseVerdict, Verdicts, change_of, outlook, said
 from rigmark.bench.analysis.history import Watched, better_is, changed_by, labels
 from rigmark.bench.analysis.statistics.decision import Verdict
 from rigmark.bench.host.plain import plain_line
@@ -83,9 +83,8 @@ def _suite(name: str, tests: Sequence[Test]) -> str:
 
 
 def _mark(case: CaseVerdict) -> tuple[str, str]:
-    size = change(case.decision.speed_up) if case.decision and case.decision.speed_up else ""
     if case.verdict is Verdict.SLOWER:
-        return "failure", f"slower: {size}"
+        return "failure", f"{said(case)}: {change_of(case)}"
     if case.has_failed:
         return "error", outlook(case) or "; ".join(case.doubts)
     if case.verdict in (Verdict.INCONCLUSIVE, Verdict.TOO_NOISY, None):

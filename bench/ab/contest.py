@@ -11,7 +11,6 @@ If the base is a folder of stored results, nothing can be paired: the new side i
 from __future__ import annotations
 
 import contextlib
-import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,10 +19,11 @@ from typing import Any
 
 import pandas as pd
 
+from rigmark.bench.ab.rounds import FAILURES_AT_MOST, Rounds
 from rigmark.bench.analysis.comparison import pairs as judging
 from rigmark.bench.analysis.comparison.sides import across, case_label, compare_sides
 from rigmark.bench.analysis.comparison.verdicts import CaseVerdict, Verdicts
-from rigmark.bench.analysis.statistics.decision import LOOKS, Decision, decide_all
+from rigmark.bench.analysis.statistics.decision import Decision
 from rigmark.bench.builds import build as builds_module
 from rigmark.bench.builds import revisions
 from rigmark.bench.builds.build import Build
@@ -46,7 +46,6 @@ from rigmark.bench.trials.context import Base
 from rigmark.bench.trials.kinds import pair
 from rigmark.bench.worker import frameworks
 
-FAILURES_AT_MOST = 3         # failed pairs of a case, after which no more are started
 NOTE_TURNS = "Both sides took turns in pairs of new processes; their step times are for verdicts, not for publication."
 NOTE_UNPAIRED = ("The base is stored results, so nothing is paired: the sides were measured at different times, and "
                  "what changed on the machine in between passes for a difference. rigmark compare judges the same "
@@ -79,19 +78,20 @@ def sides(
     ``beneath``; see bench.builds.revisions. Raises UserError if a name means nothing, or more than one of these, before
     anything is installed; and as ``depending``, once the first of two revisions tells that of both.
     """
-    named = [_named(word, known, folder) for word in words]
+    meanings = [named(word, known, folder) for word in words]
     both: list[Side | Store] = []
-    for word, meant in zip(words, named, strict=True):
+    for word, meant in zip(words, meanings, strict=True):
         side = _installed(word, meant, beneath, packages, tell) if isinstance(meant, Revision) else meant
         if not both and isinstance(meant, Revision) and isinstance(side, Side) and side.is_installed and all(
-            isinstance(other, Revision) and revisions.are_packaged_alike(meant, other) for other in named
+            isinstance(other, Revision) and revisions.are_packaged_alike(meant, other) for other in meanings
         ):
             depending(sweeps, (side,), suite)
         both.append(side)
     return both
 
 
-def _named(word: str, known: dict[str, Build], folder: Path) -> Side | Store | Revision:
+def named(word: str, known: dict[str, Build], folder: Path) -> Side | Store | Revision:
+    """What a name of a side means; raises UserError if it is nothing, or more than one thing."""
     kind, colon, name = word.partition(":")
     if not colon or kind not in KINDS:
         kind, name = "", word
@@ -161,6 +161,10 @@ class Attempt:
     is_decided: bool = False
 
     @property
+    def cases(self) -> tuple[Attempt]:
+        return (self,)
+
+    @property
     def pairs(self) -> list[Pair]:
         return [record.taken for record in self.records if record.taken is not None]
 
@@ -198,8 +202,7 @@ class Contest:
         clock is not valid for one of them.
         """
         self._store, self._base, self._new = store, base, new
-        self._session, self._budget_s, self._clock = session, budget_s, clock
-        self._left_s = budget_s
+        self._budget_s, self._clock = budget_s, clock
         self.tally = Tally()             # of all that was run
         self._settings: dict[str, Any] = {
             "suite": suite, "command": command, "session": session, "deadline_s": deadline_s, "networks": networks,
@@ -210,6 +213,7 @@ class Contest:
         ]
         if not self.attempts:
             raise UserError(f"suite {suite} has only micro-benchmarks; name a suite with networks")
+        self._rounds = Rounds(self.attempts, session=session, budget_s=budget_s, clock=clock)
         threaded = [a.case.label for a in self.attempts if not judging.is_single_threaded(a.case.plain())]
         if clock is Clock.CPU and threaded:
             raise UserError(f"CPU time measures speed only with one thread on the CPU, not for {threaded[0]}; add "
@@ -243,47 +247,29 @@ class Contest:
     def _measure(
         self, runner: Runner, progress: Progress, until: float, monotonic: Callable[[], float]
     ) -> None:
-        """Measures in rounds, in which every open case gets a pair."""
-        self._left_s = self._budget_s        # once more, if the budget ended before all is decided
-        for number in range(LOOKS[-1] + FAILURES_AT_MOST):
-            for attempt, decision in zip(self.attempts, self.decisions(until - monotonic()), strict=True):
-                attempt.is_decided = decision is None or decision.is_final
-            still = [attempt for attempt in self.attempts if attempt.is_open]
-            if not still:
-                self._left_s = max(0.0, until - monotonic())
-                return
-            random.Random(f"{self._session}/{number}").shuffle(still)
-            for attempt in still:
-                trial = Trial(
-                    kind=TrialKind.PAIR, case=attempt.case, repetition=len(attempt.records), timing=attempt.timing
-                )
-                is_stored = runner.key(trial) in self._store
-                if not is_stored and monotonic() + attempt.seconds_per_pair > until:
-                    return
-                tally = runner.run([trial], progress)
-                self.tally += tally
-                if tally.stored or tally.already_there:
-                    attempt.records.append(self._store.get(runner.key(trial)))
+        def pair(attempt: Attempt, is_in_time: bool) -> bool:
+            trial = Trial(
+                kind=TrialKind.PAIR, case=attempt.case, repetition=len(attempt.records), timing=attempt.timing
+            )
+            if not is_in_time and runner.key(trial) not in self._store:
+                return False
+            tally = runner.run([trial], progress)
+            self.tally += tally
+            if tally.stored or tally.already_there:
+                attempt.records.append(self._store.get(runner.key(trial)))
+            return True
+
+        self._rounds.run(pair, until, monotonic)
 
     def decisions(self, left_s: float, clock: Clock | None = None) -> list[Decision | None]:
-        """The decisions on all cases, judged together, given ``left_s`` more seconds; None if the clock is not valid.
-        """
-        round_s = sum(attempt.seconds_per_pair for attempt in self.attempts if attempt.is_open)
-        rounds = int(max(left_s, 0.0) / round_s) if round_s else LOOKS[-1]
-        by_attempt = [attempt.log_speed_ups(clock or self._clock) for attempt in self.attempts]
-        known = {str(index): values for index, values in enumerate(by_attempt) if values is not None}
-        decided = decide_all(known, pairs_at_most={name: len(values) + rounds for name, values in known.items()})
-        return [decided.get(str(index)) for index in range(len(self.attempts))]
+        """The decisions on all cases, judged together; see Rounds.decisions."""
+        return self._rounds.decisions(left_s, clock)
 
     def verdicts(self) -> Verdicts:
-        """The verdicts on what was measured so far. An open case needs more pairs if the same budget again would decide
-        it; otherwise it is too noisy, and so is a case that was given up although there was time left.
-        """
-        decided = self.decisions(self._left_s)
-        twins = self.decisions(self._left_s, Clock.CPU) if self._clock is Clock.WALL else [None] * len(decided)
+        """The verdicts on what was measured so far; see Rounds.final."""
         cases = [
             self._case_verdict(attempt, decision, twin)
-            for attempt, decision, twin in zip(self.attempts, decided, twins, strict=True)
+            for attempt, decision, twin in zip(self.attempts, *self._rounds.final(), strict=True)
         ]
         return Verdicts(base=self._base.name, new=self._new.name, cases=tuple(cases), notes=(NOTE_TURNS,))
 

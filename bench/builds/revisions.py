@@ -10,13 +10,14 @@ of the interface to that loop they have.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import shlex
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -138,19 +139,31 @@ def installed(revision: Revision, beneath: Build, packages: Sequence[str], tell:
     if environments.is_finished(build):
         return build
     tell(f"checking out {revision.name}")
-    _remove(revision, sources)
-    sources.parent.mkdir(parents=True, exist_ok=True)
+    with worktree(revision, sources):
+        environments.create(build, tell)
+    return build
+
+
+@contextlib.contextmanager
+def worktree(revision: Revision, folder: Path) -> Iterator[None]:
+    """A checkout of a revision in a folder, which is removed at the end; raises UserError if git refuses."""
+    _remove(revision, folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     added = subprocess.run(
-        ["git", "worktree", "add", "--quiet", "--detach", "--force", str(sources), revision.commit], cwd=revision.root,
+        ["git", "worktree", "add", "--quiet", "--detach", "--force", str(folder), revision.commit], cwd=revision.root,
         capture_output=True, text=True, check=False,
     )
     if added.returncode:
         raise UserError(f"cannot check out {revision.name}: {added.stderr.strip()}")
     try:
-        environments.create(build, tell)
+        yield
     finally:
-        _remove(revision, sources)
-    return build
+        _remove(revision, folder)
+
+
+def is_changed(revision: Revision) -> bool:
+    """Whether tracked files of its repository have changes that are not committed."""
+    return bool(_git(revision.root, "status", "--porcelain", "--untracked-files=no"))
 
 
 @dataclass(frozen=True, kw_only=True)

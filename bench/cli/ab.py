@@ -1,4 +1,4 @@
-"""``rigmark ab``: is the new revision or build slower? Measured in turns, until there is a verdict."""
+"""``rigmark ab``: is the new revision, build or command slower? Measured in turns, until there is a verdict."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,10 +26,23 @@ if TYPE_CHECKING:
 NEEDS_ARGUMENTS = True
 
 
+class What(StrEnum):
+    """What of a command is judged."""
+
+    TIME = "time"
+    MEMORY = "memory"
+
+
 def command(
-    suite: Annotated[str, typer.Argument(help="Name of a suite.")],
-    base: Annotated[str, typer.Option(help="The baseline: a git revision, a build, or a results folder.")],
-    new: Annotated[str, typer.Option(help="The side to judge: a git revision or a build.")],
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[SUITE | -- COMMAND ...]", help="Name of a suite, or a command.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="The baseline: a git revision, a build, or a results folder.")
+    ] = None,
+    new: Annotated[str | None, typer.Option(help="The side to judge: a git revision or a build.")] = None,
+    base_command: Annotated[str | None, typer.Option(help="The command of the base.")] = None,
+    new_command: Annotated[str | None, typer.Option(help="The command of the new side.")] = None,
     budget: Annotated[str, typer.Option(help="Time that measuring may take: 90s, 10m, 1h.")] = "10m",
     clock: Annotated[
         Clock, typer.Option(help="Judge by wall time, or by CPU time if the machine is busy.")
@@ -37,14 +51,38 @@ def command(
     framework: Annotated[str | None, typer.Option(help="Only these frameworks, separated by commas.")] = None,
     mode: Annotated[str | None, typer.Option(help="Only inference, or only training.")] = None,
     batch: Annotated[str | None, typer.Option(help="Samples per step instead of the suite's.")] = None,
-    threads: Annotated[str | None, typer.Option(help="CPU threads instead of the suite's.")] = None,
+    threads: Annotated[
+        str | None, typer.Option(help="CPU threads instead of the suite's; the number of cores that a command may use.")
+    ] = None,
+    what: Annotated[What, typer.Option(help="Judge the time or the peak memory of a command.")] = What.TIME,
+    metric: Annotated[
+        str | None, typer.Option(help="Judge a number that a command prints: the group of this regular expression.")
+    ] = None,
+    metric_json: Annotated[
+        str | None, typer.Option(help="The same for JSON: the key, with dots between it and those around it.")
+    ] = None,
+    take: Annotated[
+        str | None, typer.Option(help="The number that counts if there are several: first, last or sum.")
+    ] = None,
+    lower: Annotated[bool, typer.Option("--lower", help="Lower numbers are better.")] = False,
+    higher: Annotated[bool, typer.Option("--higher", help="Higher numbers are better.")] = False,
+    margin: Annotated[
+        float | None, typer.Option(help="A difference of the printed number that is of no interest.")
+    ] = None,
+    same_output: Annotated[
+        bool, typer.Option("--same-output", help="A command that prints something else than the base has failed.")
+    ] = False,
+    warm_up: Annotated[int, typer.Option(help="Runs of a command on each side that are not counted.")] = 1,
+    build_command: Annotated[
+        str | None, typer.Option(help="Runs once in the checkout of each git revision, in a shell, before a command.")
+    ] = None,
     beneath: Annotated[
         str, typer.Option(help="The build that provides the other packages of a git revision.")
     ] = "default",
     package: Annotated[
         list[str] | None, typer.Option(help="Another package to install for a git revision; may be repeated.")
     ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds after which a worker is killed.")] = 600.0,
+    timeout: Annotated[float, typer.Option(help="Seconds after which a worker or command is killed.")] = 600.0,
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
     session: Annotated[
         str, typer.Option(help="Name of the session; a new name measures everything again.")
@@ -62,13 +100,20 @@ def command(
     command continues from there. Git revisions are those of the repository in the current folder; each is installed on
     top of the packages of a build. Exit code: 1 if a case is slower, 2 if a side failed, 4 if there is no verdict yet.
 
+    Instead of a suite, any command can be judged: its time, CPU time (--clock cpu), memory, or a number that it prints.
+    It runs in a checkout of each git revision, in each build, or as each side's own command. A run of it is a turn.
+
     Examples:
 
     rigmark ab fast --base origin/main --new HEAD --budget 5m --format markdown
 
     rigmark ab fast --base default --new torch-2.9.1 --framework torch
+
+    rigmark ab --base origin/main --new HEAD -- python train.py --steps 20
+
+    rigmark ab --base-command './old' --new-command './new' --metric 'loss time: ([0-9.]+) ms' --lower
     """
-    from rigmark.bench.cli import medium_of, run
+    from rigmark.bench.cli import _commands, medium_of, run
     from rigmark.bench.cli.compare import conclude, show
     from rigmark.bench.plan import sessions
     from rigmark.bench.store.store import Store
@@ -76,6 +121,27 @@ def command(
     medium = medium_of(format, output, json=json)
     budget_s = options.seconds("--budget", budget)
     options.above("--timeout", timeout, "s")
+    suite, commands = _commands.asked_for(words or [], base_command, new_command, (base, new))
+    of_command = {
+        "what": what is not What.TIME, "metric": metric, "metric-json": metric_json, "take": take, "lower": lower,
+        "higher": higher, "margin": margin, "same-output": same_output, "warm-up": warm_up != 1,
+        "build-command": build_command,
+    }
+    of_suite = {
+        "model": model, "framework": framework, "mode": mode, "batch": batch, "package": package, "again": again,
+        "session": session != "1",
+    }
+    _commands.refuse(of_command if commands is None else of_suite, is_command=commands is not None)
+    if commands is not None:
+        verdicts = _commands.decided(
+            commands, (base, new), results, what=what, metric=(metric, metric_json, take), lower=lower, higher=higher,
+            margin=margin, same_output=same_output, warm_ups=warm_up, build_command=build_command, clock=clock,
+            beneath=beneath, threads=threads, budget_s=budget_s, timeout_s=timeout,
+        )
+        show(verdicts, medium, output, junit)
+        raise typer.Exit(conclude(verdicts))
+    if base is None or new is None:
+        raise UserError("rigmark ab compares two sides; name them with --base and --new")
     wanted = run.asked_for({"model": model, "framework": framework, "mode": mode})
     sweeps = run.declared(suite, wanted, {}, instead=run.asked_for({"batch": batch, "threads": threads}))
     store = Store(results)

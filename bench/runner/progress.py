@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import Self
 
 from rich.console import Console
 
@@ -35,17 +36,19 @@ class TerminalProgress:
         self._seconds: dict[str, list[float]] = {}
         self._started = time.monotonic()
 
-    def __enter__(self) -> TerminalProgress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self._clear()
 
     def before(self, trial: Trial, index: int, total: int) -> None:
+        self._draw(self._line(trial, index, total))
+
+    def _draw(self, line: str) -> None:
         if not self._is_shown:
             return
         self._clear()
-        line = self._line(trial, index, total)
         self._console.print(line[: self._console.width - 1], end="", markup=False, highlight=False, soft_wrap=True)
         self._started = time.monotonic()
 
@@ -80,4 +83,11 @@ class BudgetProgress(TerminalProgress):
         self._until = time.monotonic() + budget_s
 
     def _line(self, trial: Trial, index: int, total: int) -> str:
-        return f"{trial.label}, {duration(max(0.0, self._until - time.monotonic()))} of the budget left"
+        return self._with_budget(trial.label)
+
+    def before_pair(self, label: str) -> None:
+        """Before a pair of turns of something that is no trial."""
+        self._draw(plain_line(self._with_budget(label)))
+
+    def _with_budget(self, label: str) -> str:
+        return f"{label}, {duration(max(0.0, self._until - time.monotonic()))} of the budget left"

@@ -42,8 +42,8 @@ Template = tuple[str, str]           # and where it stands
 
 def sources() -> list[Path]:
     folders = (
-        "bench/analysis", "bench/buying", "bench/claims", "bench/cli", "bench/document", "bench/plan", "bench/sections",
-        "reports",
+        "bench/ab", "bench/analysis", "bench/buying", "bench/claims", "bench/cli", "bench/document", "bench/plan",
+        "bench/sections", "reports",
     )
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 

@@ -38,6 +38,38 @@ class Method(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What a verdict is about, where that is not the time of a step."""
+
+    name: str                            # "wall time", "peak memory", or how it is found in what a command prints
+    unit: str                            # "s", "B", or "": that of the printed number
+    is_higher_better: bool
+    scale: float | None                  # judged by difference, in units of this; None: by ratio
+    base: Estimate
+    new: Estimate
+
+    def difference(self, speed_up: Estimate) -> tuple[float, float | None, float | None] | None:
+        """new - base with the ends of its interval; None where the ratio is judged."""
+        if self.scale is None:
+            return None
+        sign = self.scale if self.is_higher_better else -self.scale
+        ends = [None if each is None else sign * math.log(each) + 0.0 for each in (speed_up.low, speed_up.high)]
+        low, high = ends if self.is_higher_better else reversed(ends)
+        return sign * math.log(speed_up.value) + 0.0, low, high
+
+    def unit_for(self, number: float) -> formatting.Unit:
+        """The suitable unit for a number of this size."""
+        if not self.unit:
+            return formatting.Unit(name="", scale=1.0)
+        size = [abs(number)]
+        return formatting.time_unit(size) if self.unit == "s" else formatting.rate_unit(size, self.unit)
+
+    def text(self, number: float) -> str:
+        """A number with its unit."""
+        return formatting.with_unit(number, self.unit_for(number), 4).rstrip()
+
+
+@dataclass(frozen=True, kw_only=True)
 class CaseVerdict:
     """One case on both sides."""
 
@@ -53,13 +85,15 @@ class CaseVerdict:
     differs: tuple[str, ...] = ()        # "framework_version: 2.12.0 against 2.13.0"
     doubts: tuple[str, ...] = ()
     seconds_per_pair: float | None = None
+    judged: Judged | None = None         # None: the time of a step
 
     @property
     def change(self) -> float | None:
-        """Relative change of the step time from base to new: 0.03 is 3 % more, that is, slower."""
-        if self.decision is None or self.decision.speed_up is None:
+        """Relative change from base to new: 0.03 is 3 % more, which is slower of a time; None if it has no ratio."""
+        if self.decision is None or self.decision.speed_up is None or (self.judged and self.judged.scale is not None):
             return None
-        return 1 / self.decision.speed_up.value - 1
+        speed_up = self.decision.speed_up.value
+        return speed_up - 1 if self.judged and self.judged.is_higher_better else 1 / speed_up - 1
 
     @property
     def about_more_s(self) -> float | None:
@@ -76,6 +110,20 @@ class CaseVerdict:
             "pairs": decision and decision.pairs, "about_more_pairs": decision and decision.about_more_pairs,
             "about_more_s": self.about_more_s, "visible_change": decision and decision.visible, "reason": self.reason,
             "has_failed": self.has_failed, "differs": list(self.differs), "doubts": list(self.doubts),
+            **self._plain_judged(),
+        }
+
+    def _plain_judged(self) -> dict[str, Any]:
+        if self.judged is None:
+            return {}
+        speed_up = self.decision.speed_up if self.decision else None
+        difference = self.judged.difference(speed_up) if speed_up else None
+        return {
+            "quantity": self.judged.name, "unit": self.judged.unit,
+            "better": "higher" if self.judged.is_higher_better else "lower",
+            "base": _plain(self.judged.base), "new": _plain(self.judged.new),
+            "speed_up": None if difference else _plain(speed_up),
+            "difference": difference and dict(zip(("value", "low", "high"), difference, strict=True)),
         }
 
 
@@ -90,6 +138,7 @@ class Verdicts:
     only_new: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()       # what could not be read
     notes: tuple[str, ...] = field(default=())
+    of_steps: bool = True                # the time of steps is judged; else what each case says
 
     def having(self, *verdicts: Verdict | None) -> tuple[CaseVerdict, ...]:
         return tuple(case for case in self.cases if case.verdict in verdicts)
@@ -122,13 +171,23 @@ SAID = {
 }
 
 
+SAID_OF_NUMBERS = {**SAID, Verdict.SLOWER: tr_later("worse"), Verdict.FASTER: tr_later("better")}
+"""The same of what is no time."""
+
+
+def said(case: CaseVerdict) -> str:
+    """The verdict in a word."""
+    return tr((SAID if case.judged is None or case.judged.unit == "s" else SAID_OF_NUMBERS)[case.verdict])
+
+
 def summary(verdicts: Verdicts) -> str:
     """The counts in words: "12 cases: 1 slower, 10 same, 1 inconclusive"."""
-    counts = [
-        f"{len(cases)} {tr(SAID[verdict])}"
+    words = [
+        said(case)
         for verdict in (Verdict.SLOWER, Verdict.FASTER, Verdict.SAME, Verdict.INCONCLUSIVE, Verdict.TOO_NOISY, None)
-        if (cases := verdicts.having(verdict))
+        for case in verdicts.having(verdict)
     ]
+    counts = [f"{words.count(word)} {word}" for word in dict.fromkeys(words)]
     return tr(
         "{cases}: {counts}", cases=formatting.count(len(verdicts.cases), "case"),
         counts=", ".join(counts) or tr("nothing to compare"),
@@ -139,6 +198,31 @@ def change(speed_up: Estimate) -> str:
     """The change of the time in per cent: "+3.0 % (+2.6 to +3.4 %)"; positive is slower."""
     time = speed_up.inverse(1.0)
     return formatting.change(time.value, time.low, time.high)
+
+
+def change_of(case: CaseVerdict) -> str:
+    """The change of what a case is judged by: in per cent, or "+3 (+2 to +4)" where the difference is judged."""
+    speed_up = case.decision.speed_up if case.decision else None
+    if speed_up is None:
+        return formatting.UNKNOWN
+    if case.judged is None:
+        return change(speed_up)
+    difference = case.judged.difference(speed_up)
+    if difference is None:
+        higher = case.judged.is_higher_better
+        return formatting.change(speed_up.value, speed_up.low, speed_up.high) if higher else change(speed_up)
+    value, low, high = difference
+    unit = case.judged.unit_for(value)
+    if low is None or high is None:
+        return _with_sign(formatting.significant(value / unit.scale), value, unit)
+    three = (value / unit.scale, low / unit.scale, high / unit.scale)
+    middle, *ends = (_with_sign(text, size, unit) for text, size in zip(formatting.digits(*three), three, strict=True))
+    return tr("{value} ({low} to {high})", value=middle, low=ends[0], high=ends[1])
+
+
+def _with_sign(digits: str, number: float, unit: formatting.Unit) -> str:
+    """A difference with its sign and unit."""
+    return f"{'+' if number > 0 else ''}{digits} {unit.name}".rstrip().replace("-", "−")
 
 
 def basis(case: CaseVerdict) -> str:
@@ -163,6 +247,9 @@ def outlook(case: CaseVerdict) -> str:
     if decision is None:
         return ""
     text = prospects(decision, case.method or Method.TURNS)
+    if decision.verdict is Verdict.TOO_NOISY and decision.visible is not None and case.judged and case.judged.scale:
+        size = case.judged.text(math.log1p(decision.visible) * case.judged.scale)
+        text = tr("only differences above {change} would show", change=size)
     more_s = None if decision.verdict is Verdict.TOO_NOISY else case.about_more_s
     return text if not text or more_s is None else f"{text}, {duration(more_s)}"
 
@@ -190,10 +277,15 @@ def document(verdicts: Verdicts) -> Document:
     rest.sort(key=lambda case: order.index(case.verdict))
     blocks: list[Block] = [Paragraph(text=f"{summary(verdicts)}.")]
     if rest:
-        blocks.append(_table("verdicts", tr("Cases with a difference"), rest))
+        blocks.append(_table("verdicts", tr("Cases with a difference"), rest, of_steps=verdicts.of_steps))
     if same:
-        title = tr("{cases} the same to within {delta:.0%}", cases=formatting.count(len(same), "case"), delta=DELTA)
-        blocks.append(Fold(title=title, blocks=(_table("same", tr("Cases that are the same"), same),)))
+        count = formatting.count(len(same), "case")
+        title = (
+            tr("{cases} the same", cases=count) if any(case.judged and case.judged.scale is not None for case in same)
+            else tr("{cases} the same to within {delta:.0%}", cases=count, delta=DELTA)
+        )
+        table = _table("same", tr("Cases that are the same"), same, of_steps=verdicts.of_steps)
+        blocks.append(Fold(title=title, blocks=(table,)))
     unlike = [f"{case.label}: {'; '.join(case.differs)}" for case in verdicts.cases if case.differs]
     if unlike:
         blocks.append(Fold(title=tr("What differs between the sides"), blocks=(Items(texts=tuple(unlike)),)))
@@ -206,12 +298,7 @@ def document(verdicts: Verdicts) -> Document:
             blocks.append(Fold(title=title, blocks=(Items(texts=labels),)))
     if verdicts.problems:
         blocks.append(Items(texts=verdicts.problems))
-    notes = (
-        tr(
-            "Time is that of a step; + is slower. Intervals are 95 %. Of the cases called slower or faster, "
-            "{false_alarms:.0%} at most are neither.", false_alarms=FALSE_ALARMS,
-        ), *verdicts.notes,
-    )
+    notes = (*_legend(verdicts), *verdicts.notes)
     blocks += [Paragraph(text=note) for note in notes]
     return Document(
         title=tr("{base} against {new}", base=verdicts.base, new=verdicts.new), summary=(), sections=(
@@ -220,29 +307,50 @@ def document(verdicts: Verdicts) -> Document:
     )
 
 
-def _table(name: str, caption: str, cases: Sequence[CaseVerdict]) -> Table:
+def _legend(verdicts: Verdicts) -> tuple[str, ...]:
+    """What the figures are."""
+    judged = dict.fromkeys((case.judged.name, case.judged.is_higher_better) for case in verdicts.cases if case.judged)
+    if verdicts.of_steps:
+        return (tr(
+            "Time is that of a step; + is slower. Intervals are 95 %. Of the cases called slower or faster, "
+            "{false_alarms:.0%} at most are neither.", false_alarms=FALSE_ALARMS,
+        ),)
+    return (
+        *(
+            tr("{quantity}: higher is better.", quantity=name) if is_higher
+            else tr("{quantity}: lower is better.", quantity=name) for name, is_higher in judged
+        ),
+        tr(
+            "Intervals are 95 %. Of the cases with a difference, {false_alarms:.0%} at most have none.",
+            false_alarms=FALSE_ALARMS,
+        ),
+    )
+
+
+def _table(name: str, caption: str, cases: Sequence[CaseVerdict], *, of_steps: bool) -> Table:
     unit = formatting.time_unit(
         side.value for case in cases for side in (case.base_step_time_s, case.new_step_time_s) if side is not None
     )
     rows = []
     for case in cases:
-        speed_up = case.decision.speed_up if case.decision else None
+        levels = [
+            Cell(text=formatting.significant(side.value / unit.scale, 4), value=side.value) if side
+            else Cell(text=formatting.UNKNOWN)
+            for side in (case.base_step_time_s, case.new_step_time_s)
+        ] if case.judged is None else [
+            Cell(text=case.judged.text(side.value), value=side.value) for side in (case.judged.base, case.judged.new)
+        ]
         rows.append(Row(id=case.label, cells=(
-            Cell(text=case.label), Cell(text=tr(SAID[case.verdict])),
-            Cell(text=change(speed_up) if speed_up else formatting.UNKNOWN, value=case.change),
-            *(
-                Cell(text=formatting.significant(side.value / unit.scale, 4), value=side.value) if side
-                else Cell(text=formatting.UNKNOWN)
-                for side in (case.base_step_time_s, case.new_step_time_s)
-            ),
+            Cell(text=case.label), Cell(text=said(case)), Cell(text=change_of(case), value=case.change), *levels,
             Cell(text=basis(case)), Cell(text=outlook(case)),
         )))
+    name_of_unit = unit.name if of_steps else ""
     return Table(
         id=name, caption=caption, rows=tuple(rows), columns=(
             Column(title=tr("case")), Column(title=tr("verdict")),
-            Column(title=tr("change of time"), align=Align.RIGHT),
-            Column(title=tr("base"), unit=unit.name, align=Align.RIGHT, is_detail=True),
-            Column(title=tr("new"), unit=unit.name, align=Align.RIGHT, is_detail=True),
+            Column(title=tr("change of time") if of_steps else tr("change"), align=Align.RIGHT),
+            Column(title=tr("base"), unit=name_of_unit, align=Align.RIGHT, is_detail=True),
+            Column(title=tr("new"), unit=name_of_unit, align=Align.RIGHT, is_detail=True),
             Column(title=tr("from"), is_detail=True), Column(title=tr("what it would take")),
         ),
     )

@@ -1,0 +1,238 @@
+"""A contest of one of bench.ab.kinds: sides take turns, in an order that a coin decides, until there is a verdict.
+
+A turn that gives no number makes its pair a failed one, which is stored, and never a number. Turns of some ms are many
+per pair, whose value is then their median: so a pair of short turns is not noisier than one of long turns.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rigmark.bench.ab.kinds import Ending, Kind, Turn, TurnFailed
+from rigmark.bench.ab.rounds import FAILURES_AT_MOST, Rounds
+from rigmark.bench.analysis.comparison import numbers
+from rigmark.bench.analysis.comparison.numbers import Numbers, Quantity
+from rigmark.bench.analysis.comparison.pairs import CONTENDED, OPEN
+from rigmark.bench.analysis.comparison.verdicts import SAID, CaseVerdict, Verdicts, change
+from rigmark.bench.analysis.statistics.decision import Decision
+from rigmark.bench.enums import Clock
+from rigmark.bench.store.record import BASE, SIDES
+
+PAIR_TIME_S = 0.3            # least seconds of a pair: several short turns
+TURNS_AT_MOST = 30           # of each side in a pair
+
+
+@dataclass
+class Case:
+    """One number of a unit, on both sides."""
+
+    label: str
+    quantity: Quantity
+    is_decided: bool = False
+    pairs: list[Numbers] = field(default_factory=list)
+    cpu_pairs: list[Numbers] | None = field(default_factory=list)    # None: CPU time is not known, or not of this case
+
+    def log_speed_ups(self, clock: Clock) -> list[float] | None:
+        """By CPU time only where wall time is judged: it is the check of that, not a number of its own."""
+        if clock is Clock.WALL:
+            return numbers.log_speed_ups(self.quantity, self.pairs)
+        return numbers.log_speed_ups(self.quantity, self.cpu_pairs) if self.cpu_pairs else None
+
+    def add(self, turns: dict[str, list[Turn]]) -> None:
+        self.pairs.append(Numbers(**{side: tuple(t.numbers[self.label] for t in turns[side]) for side in SIDES}))
+        times = {side: [turn.cpu_time_s for turn in turns[side]] for side in SIDES}
+        known = {side: tuple(t for t in times[side] if t is not None and t > 0) for side in SIDES}
+        if self.cpu_pairs is not None and self.quantity.is_time and all(
+            len(known[side]) == len(times[side]) for side in SIDES
+        ):
+            self.cpu_pairs.append(Numbers(**known))
+        else:
+            self.cpu_pairs = None
+
+
+@dataclass
+class Failure:
+    side: str
+    error: TurnFailed
+
+
+@dataclass
+class Unit:
+    """What takes turns, so far."""
+
+    name: str
+    cases: list[Case] = field(default_factory=list)      # known after the first turn
+    failures: list[Failure] = field(default_factory=list)
+    turns_per_pair: int = 0                              # 0: not warmed up
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def is_open(self) -> bool:
+        if self.is_given_up:
+            return False
+        return not self.cases or any(not case.is_decided for case in self.cases)
+
+    @property
+    def is_given_up(self) -> bool:
+        fails_again = self.turns_per_pair == 0 or any(
+            each.error.outcome is not Ending.CRASHED for each in self.failures
+        )
+        return bool(self.failures) and (fails_again or len(self.failures) >= FAILURES_AT_MOST)
+
+    @property
+    def seconds_per_pair(self) -> float:
+        return sum(self.seconds) / len(self.seconds) if self.seconds else 0.0
+
+
+class Turns:
+    """Measures and judges one contest of a kind."""
+
+    def __init__(
+        self, kind: Kind, *, names: tuple[str, str], seed: str, budget_s: float, warm_ups: int,
+        store: Callable[[dict[str, Any]], None],
+    ):
+        """``store`` is called with the record as plain data after every pair, and before the first. ``seed`` decides
+        all orders.
+        """
+        self._kind, self._names, self._seed, self._budget_s = kind, names, seed, budget_s
+        self._warm_ups, self._store = warm_ups, store
+        self._units: list[Unit] = []
+        self._pairs: list[dict[str, Any]] = []
+        self._coin = random.Random(seed)
+
+    def run(
+        self, before: Callable[[str], None] = lambda label: None, monotonic: Callable[[], float] = time.monotonic
+    ) -> Verdicts:
+        """Makes both sides ready, lets them take turns, and judges; ``before`` is told of each pair."""
+        try:
+            with self._kind.ready():
+                self._units = [Unit(name=name) for name in self._kind.units()]
+                self._rounds = Rounds(self._units, session=self._seed, budget_s=self._budget_s)
+                self._rounds.decisions(self._budget_s)       # imports what judging needs before the budget starts
+                self._keep()
+
+                def pair(unit: Unit, is_in_time: bool) -> bool:
+                    if is_in_time:
+                        before(unit.name)
+                        self._pair(unit)
+                        self._keep()
+                    return is_in_time
+
+                self._rounds.run(pair, monotonic() + self._budget_s, monotonic)
+        except TurnFailed as error:
+            return self._verdicts([CaseVerdict(
+                label=str(self._kind.plain()["label"]), facts={}, verdict=None, has_failed=True,
+                reason=f"{error.outcome}: {_with_last_words(error)}",
+            )])
+        decided, twins = self._rounds.final()
+        every = [(unit, case) for unit in self._units for case in unit.cases]
+        return self._verdicts([
+            *(self._case(*each, decision, twin) for each, decision, twin in zip(every, decided, twins, strict=True)),
+            *(
+                CaseVerdict(label=unit.name, facts={}, verdict=None, has_failed=True, reason=_reason(unit.failures[0]))
+                for unit in self._units if not unit.cases and unit.failures
+            ),
+        ])
+
+    def _verdicts(self, cases: list[CaseVerdict]) -> Verdicts:
+        base, new = self._names
+        return Verdicts(base=base, new=new, cases=tuple(cases), notes=self._kind.notes(), of_steps=False)
+
+    def _pair(self, unit: Unit) -> None:
+        """One pair of a unit; before its first, both sides warm up."""
+        started = time.monotonic()
+        turns: dict[str, list[Turn]] = {side: [] for side in SIDES}
+        first: list[str] = []
+        side = BASE
+        try:
+            if unit.turns_per_pair == 0:
+                for side in [side for _ in range(self._warm_ups) for side in self._coin.sample(SIDES, 2)]:
+                    turns[side].append(self._kind.turn(unit.name, side))
+                unit.turns_per_pair = turns_per_pair([turn.wall_time_s for side in SIDES for turn in turns[side]])
+                self._pairs.append(_stored(unit.name, [], turns, is_warm_up=True))
+                turns = {side: [] for side in SIDES}
+            while len(first) < unit.turns_per_pair:
+                order = self._coin.sample(SIDES, 2)
+                for side in order:
+                    turns[side].append(self._kind.turn(unit.name, side))
+                first.append(order[0])
+        except TurnFailed as error:
+            unit.failures.append(Failure(side=side, error=error))
+            self._pairs.append({**_stored(unit.name, first, turns), "failure": {
+                "side": side, "outcome": error.outcome, "reason": error.reason, "last_words": error.last_words,
+            }})
+            return
+        finally:
+            unit.seconds.append(time.monotonic() - started)
+        self._pairs.append(_stored(unit.name, first, turns))
+        if not unit.cases:
+            unit.cases = [
+                Case(label=label, quantity=self._kind.quantity(label)) for label in turns[BASE][0].numbers
+            ]
+        for case in unit.cases:
+            case.add(turns)
+
+    def _keep(self) -> None:
+        self._store({
+            **self._kind.plain(), "seed": self._seed, "budget_s": self._budget_s, "warm_ups": self._warm_ups,
+            "pairs": self._pairs,
+        })
+
+    def _case(self, unit: Unit, case: Case, decision: Decision | None, twin: Decision | None) -> CaseVerdict:
+        assert decision is not None
+        doubts = [*self._kind.doubts(case.label)]
+        if unit.failures:
+            failure = _reason(unit.failures[0])
+            doubts.append(f"{len(unit.failures)} of {len(unit.failures) + len(case.pairs)} pairs failed, {failure}")
+        if twin is not None and twin.speed_up is not None and twin.verdict not in (*OPEN, decision.verdict):
+            doubts.append(f"by CPU time it is {SAID[twin.verdict]}: {change(twin.speed_up)}")
+        ratio = _contention(case)
+        if ratio is not None and ratio > CONTENDED and decision.verdict in OPEN:
+            doubts.append(f"wall time is {ratio:.2f} times CPU time: it waited, or other processes took a share of its "
+                          "cores; --clock cpu is disturbed less")
+        return numbers.case_verdict(
+            case.label, case.quantity, case.pairs, decision, facts={}, has_failed=bool(unit.failures),
+            doubts=tuple(doubts), seconds_per_pair=unit.seconds_per_pair,
+        )
+
+
+def turns_per_pair(wall_times_s: list[float]) -> int:
+    """How many turns each side has in a pair, for both alike."""
+    shortest_s = min(wall_times_s, default=PAIR_TIME_S)
+    return max(1, min(TURNS_AT_MOST, math.ceil(PAIR_TIME_S / (2 * max(shortest_s, 1e-6)))))
+
+
+def _contention(case: Case) -> float | None:
+    if not case.cpu_pairs:
+        return None
+    wall, cpu = (
+        sum(sum(pair.base) + sum(pair.new) for pair in pairs) for pairs in (case.pairs, case.cpu_pairs)
+    )
+    return wall / cpu
+
+
+def _stored(
+    unit: str, first: list[str], turns: dict[str, list[Turn]], *, is_warm_up: bool = False
+) -> dict[str, Any]:
+    return {
+        "unit": unit, "is_warm_up": is_warm_up, "first": list(first), **{
+            side: [{
+                "numbers": dict(turn.numbers), "wall_time_s": turn.wall_time_s, "cpu_time_s": turn.cpu_time_s,
+                **turn.facts,
+            } for turn in turns[side]] for side in SIDES
+        },
+    }
+
+
+def _reason(failure: Failure) -> str:
+    return f"{failure.error.outcome}: {failure.side}: {_with_last_words(failure.error)}"
+
+
+def _with_last_words(error: TurnFailed) -> str:
+    last = (error.last_words.strip().splitlines() or [""])[-1][:300]
+    return f"{error.reason}; last words: {last}" if last else error.reason

@@ -1,0 +1,169 @@
+"""``rigmark ab`` over commands: from options to a contest."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rigmark.bench.cli import _options as options
+from rigmark.bench.enums import Clock
+from rigmark.bench.errors import UserError, unknown
+from rigmark.bench.host.interrupts import Interrupted
+
+if TYPE_CHECKING:
+    from rigmark.bench.ab.kinds.command import Side
+    from rigmark.bench.analysis.comparison.verdicts import Verdicts
+
+SEPARATOR = "--"
+Words = tuple[str, ...]
+
+
+def asked_for(
+    words: Sequence[str], base_command: str | None, new_command: str | None, names: tuple[str | None, str | None]
+) -> tuple[str, tuple[Words, Words] | None]:
+    """The suite, or the commands of both sides, that a command line asks for; raises UserError if it is neither."""
+    from rigmark.bench.ab.kinds.command import parsed
+
+    told = sys.argv[sys.argv.index(SEPARATOR) + 1:] if SEPARATOR in sys.argv else []
+    after = tuple(told) if told and list(words[-len(told):]) == told else ()
+    before = words[:len(words) - len(after)]
+    if (base_command is None) != (new_command is None):
+        lacking = "--base-command" if base_command is None else "--new-command"
+        raise UserError(f"two commands are compared; add {lacking}, or write one command for both sides after '--'")
+    if base_command is not None and new_command is not None:
+        if words:
+            raise UserError(f"'{words[0]}' is one thing too many beside --base-command and --new-command; leave it out")
+        return "", (parsed("--base-command", base_command), parsed("--new-command", new_command))
+    if before and after:
+        raise UserError(f"a suite or a command is judged, not both; leave '{before[0]}' out, or what follows '--'")
+    if after:
+        if None in names:
+            lacking = "--base" if names[0] is None else "--new"
+            raise UserError(f"one command is compared in two git revisions or builds; add {lacking}")
+        return "", (after, after)
+    if len(before) != 1:
+        wrong = f"not {' '.join(before)}; a command stands after '--'" if before else "name one"
+        raise UserError(f"rigmark ab takes one suite, or a command: {wrong}")
+    return before[0], None
+
+
+def refuse(given: Mapping[str, Any], *, is_command: bool) -> None:
+    """Raises UserError for an option that means nothing for what is judged."""
+    for name, value in given.items():
+        if value is not None and value is not False:
+            raise UserError(
+                f"--{name} is about suites of networks; leave it out for a command" if is_command
+                else f"--{name} is about commands, and the networks of a suite are measured otherwise; leave it out"
+            )
+
+
+def decided(
+    commands: tuple[Words, Words], names: tuple[str | None, str | None], results: Path, *, what: str,
+    metric: tuple[str | None, str | None, str | None], lower: bool, higher: bool, margin: float | None,
+    same_output: bool, warm_ups: int, build_command: str | None, clock: Clock, beneath: str, threads: str | None,
+    budget_s: float, timeout_s: float,
+) -> Verdicts:
+    """The verdict on two commands, or one in two revisions or builds; after an interrupt the finished pairs are stored.
+
+    Raises UserError for options that contradict each other or mean nothing.
+    """
+    from rigmark.bench.ab import kinds
+    from rigmark.bench.ab.kinds import _printed
+    from rigmark.bench.ab.kinds import command as kind
+    from rigmark.bench.ab.turns import Turns
+    from rigmark.bench.cli import say
+    from rigmark.bench.host import limits
+    from rigmark.bench.machine import hardware, system
+    from rigmark.bench.machine.node import node
+    from rigmark.bench.runner.progress import BudgetProgress
+    from rigmark.bench.store.contests import ContestFile
+    from rigmark.bench.store.store import Store
+
+    if metric[2] is not None and metric[2] not in list(_printed.Take):
+        raise unknown("number to take", metric[2], _printed.Take)
+    number = _printed.metric(metric[0], metric[1], _printed.Take(metric[2]) if metric[2] else None)
+    _check_direction(number is not None, what, clock, lower=lower, higher=higher, margin=margin)
+    if warm_ups < 0:
+        raise UserError(f"--warm-up must be at least 0, not {warm_ups}")
+    sides = _sides(commands, names, beneath)
+    if build_command is not None and all(side.revision is None for side in sides):
+        raise UserError("--build-command builds git revisions, and no side is one; leave it out")
+    settings = kind.Settings(
+        what=kind.What.MEMORY if what == "memory" else kind.What.CPU if clock is Clock.CPU else kind.What.WALL,
+        metric=number, is_higher_better=higher, margin=margin, same_output=same_output, timeout_s=timeout_s,
+        build_command=build_command, cpus=_cpus(threads),
+    )
+    store, identity = Store(results).create(), uuid.uuid4().hex[:12]
+    file = ContestFile(results, identity)
+    facts = {
+        "command": shlex.join(["rigmark", *sys.argv[1:]]), "machine": hardware.machine().plain(),
+        "recorded_at": limits.now().isoformat(timespec="seconds"), "node": node(store.salt).id,
+        "system": system.described(), "load_before": hardware.load_average(),
+    }
+    contest = Turns(
+        kinds.load("command")(*sides, settings, Path.cwd(), say),       # type: ignore[call-arg]
+        names=(sides[0].name, sides[1].name), seed=identity, budget_s=budget_s, warm_ups=warm_ups,
+        store=lambda plain: file.write({**facts, **plain}),
+    )
+    try:
+        with store.measuring(), BudgetProgress(budget_s) as progress:
+            return contest.run(progress.before_pair)
+    except Interrupted:
+        raise Interrupted(f"finished pairs are stored in {file.path}; the same command starts anew") from None
+
+
+def _check_direction(
+    is_metric: bool, what: str, clock: Clock, *, lower: bool, higher: bool, margin: float | None
+) -> None:
+    if is_metric:
+        if lower == higher:
+            raise UserError("nothing says in which direction the number is better; add either --lower or --higher")
+        if what != "time" or clock is not Clock.WALL:
+            raise UserError("a number that the command prints is judged, or its time or memory; leave one of them out")
+        if margin is not None:
+            options.above("--margin", margin)
+        return
+    for name, is_given in (("lower", lower), ("higher", higher), ("margin", margin is not None)):
+        if is_given:
+            raise UserError(f"--{name} is about a number that the command prints; add --metric, or leave it out")
+    if what != "time" and clock is not Clock.WALL:
+        raise UserError("--clock is about time, and memory is judged; leave it out")
+
+
+def _cpus(threads: str | None) -> tuple[int, ...]:
+    from rigmark.bench.machine import hardware
+
+    usable = hardware.usable_cpus()
+    if threads is None:
+        return usable
+    if not threads.isdecimal() or not 0 < int(threads) <= len(usable):
+        raise UserError(f"--threads of a command is the number of cores that it may use, 1 to {len(usable)}, not "
+                        f"'{threads}'")
+    return usable[:int(threads)]
+
+
+def _sides(commands: tuple[Words, Words], names: tuple[str | None, str | None], beneath: str) -> tuple[Side, Side]:
+    from rigmark.bench.ab import contest
+    from rigmark.bench.ab.kinds import command as kind
+    from rigmark.bench.builds import build as builds
+    from rigmark.bench.builds.revisions import Revision
+
+    known = builds.load()
+    under = None if beneath == "default" else builds.find(beneath, known)
+    sides = []
+    for argv, name, option in zip(commands, names, ("--base", "--new"), strict=True):
+        meant = None if name is None else contest.named(name, known, Path.cwd())
+        if name is None:
+            sides.append(kind.Side(name=shlex.join(argv), argv=argv, build=under))
+        elif isinstance(meant, Revision):
+            sides.append(kind.Side(name=name, argv=argv, revision=meant, build=under))
+        elif isinstance(meant, contest.Side):
+            sides.append(kind.Side(name=name, argv=argv, build=meant.build))
+        else:
+            raise UserError(f"{option} {name} is a folder of results, and a command is measured on both sides; name a "
+                            "git revision or a build")
+    return sides[0], sides[1]
