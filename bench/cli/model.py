@@ -96,7 +96,11 @@ def _lines(network: Network, facts: Mapping[str, Any]) -> Iterator[str]:
     flops = facts["flops_per_sample"]
     forward, training = (_short(flops[mode]) for mode in ("inference", "training"))
     yield f"  work      {forward}FLOP per sample forward, {training}FLOP in training"
-    yield f"  training  {graph.loss}, {graph.optimizer.kind}"
+    if not graph.objectives:
+        yield f"  training  {graph.loss}, {graph.optimizer.kind}"
+    for each in facts["objectives"]:
+        yield (f"  objective {each['name']}: trains {each['parameters']:,} parameters by {each['optimizer']['kind']}, "
+               f"{_short(each['flops_per_sample'])}FLOP per sample")
     for copy in graph.copies:
         yield f"  copies    {copy.target} becomes {copy.source} after every {copy.every:,} steps"
     for each in facts["memory"]:

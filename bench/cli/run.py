@@ -59,7 +59,8 @@ def command(
     mode: Annotated[str | None, typer.Option(help="Modes: inference, training, decode.")] = None,
     loss: Annotated[
         str | None, typer.Option(
-            help="Losses of training instead of the networks' own: softmax_cross_entropy, mean_squared_error.")
+            help="Losses of training instead of the networks' own: softmax_cross_entropy, mean_squared_error, "
+                 "binary_cross_entropy, value.")
     ] = None,
     optimizer: Annotated[
         str | None, typer.Option(

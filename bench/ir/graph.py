@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -24,7 +24,7 @@ from rigmark.bench.ir.ops.parameters import ParameterValue
 from rigmark.bench.ir.ops.pooling import AvgPool, GlobalAvgPool, MaxPool
 from rigmark.bench.ir.ops.products import Dense
 from rigmark.bench.ir.ops.recurrent import Gru, Lstm
-from rigmark.bench.ir.training import Loss, Optimizer, as_trained
+from rigmark.bench.ir.training import WITHOUT_TARGET, Loss, Objective, Optimizer, as_trained
 
 INPUT = "input"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -171,7 +171,12 @@ class Copy:
 class Graph:
     """Layers in an order in which each comes after its inputs.
 
-    ``outputs`` are names of values. The loss takes the first; a training step runs only the layers that lead to it.
+    ``outputs`` are names of values, for which inference runs what leads to them. The loss takes the first; a training
+    step runs only the layers that lead to it. ``trains`` is what the names of the layers begin with whose parameters it
+    changes.
+
+    A graph of several ``objectives`` has no other loss: a training step takes them in order, each of which runs the
+    layers that lead to its own output, and changes its parameters before the next one begins. See ``updates``.
     """
 
     name: str
@@ -181,6 +186,22 @@ class Graph:
     loss: Loss
     optimizer: Optimizer
     copies: tuple[Copy, ...] = ()
+    trains: tuple[str, ...] = ("",)
+    objectives: tuple[Objective, ...] = ()
+
+    @cached_property
+    def updates(self) -> tuple[Graph, ...]:
+        """The graphs of one loss each that a training step takes one after the other: this one, unless it has
+        objectives."""
+        return tuple(self._update_of(each) for each in self.objectives) or (self,)
+
+    def _update_of(self, objective: Objective) -> Graph:
+        needed = self._leading_to((objective.output,))
+        return replace(
+            self, name=f"{self.name}.{objective.name}", layers=tuple(x for x in self.layers if x.name in needed),
+            outputs=(objective.output,), trains=objective.trains, optimizer=objective.optimizer or self.optimizer,
+            objectives=(),
+        )
 
     @property
     def input(self) -> Input:
@@ -209,6 +230,11 @@ class Graph:
         Raises BadGraph where the output does not fit the loss, and ValueError for what there is not.
         """
         changed = as_trained(loss, optimizer)
+        if self.objectives and "loss" in changed:
+            raise BadGraph(f"{self.name} has losses of its own, {', '.join(each.name for each in self.objectives)}, "
+                           f"and cannot be trained by {loss}; leave --loss out")
+        if self.objectives and changed:
+            changed["objectives"] = tuple(replace(each, **changed) for each in self.objectives)
         _refuse_wrong_loss(self.name, changed.get("loss", self.loss), self.output)
         return replace(self, **changed) if changed else self
 
@@ -241,19 +267,21 @@ class Graph:
 
     def trainable(self, layer: Layer) -> dict[str, Parameter]:
         """The parameters of a layer that an optimizer may change, by key."""
-        return {key: p for key, p in layer.keyed_parameters.items() if p.is_trainable and key not in self.copied}
+        return {key: p for key, p in layer.keyed_parameters.items() if self._may_train(key, p)}
+
+    def _may_train(self, key: str, parameter: Parameter) -> bool:
+        return parameter.is_trainable and key.startswith(self.trains) and key not in self.copied
 
     @property
     def parameter_count(self) -> int:
-        """Trainable numbers, as papers count them: running statistics and copies are left out."""
-        return sum(
-            math.prod(p.shape) for key, p in self.parameters.items() if p.is_trainable and key not in self.copied
-        )
+        """Trainable numbers, as papers count them: running statistics, copies and what is frozen are left out."""
+        return sum(math.prod(p.shape) for key, p in self.parameters.items() if self._may_train(key, p))
 
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds of one sample's forward pass, matrix products only, as papers count them."""
-        return sum(layer.rows * layer.op.multiply_adds(*layer.input_shapes) for layer in self.layers)
+        return sum(layer.rows * layer.op.multiply_adds(*layer.input_shapes)
+                   for layer in self.layers if layer.name in self._for_outputs)
 
     def flops_per_sample(self, *, training: bool) -> int:
         """FLOPs of one sample: forward, and backward too if training; loss and update are not counted."""
@@ -265,12 +293,14 @@ class Graph:
 
     def needs_gradient(self, name: str) -> bool:
         """True where this value has a gradient: a trainable parameter lies in or before it, and it leads to the first
-        output by values of floats.
+        output, or to that of the same objective, by values of floats.
         """
         return _layer_of(name) in self._with_gradient
 
     @cached_property
     def _with_gradient(self) -> frozenset[str]:
+        if self.objectives:
+            return frozenset().union(*(update._with_gradient for update in self.updates))
         having: set[str] = set()
         for layer in self.layers:
             has_own = bool(self.trainable(layer))
@@ -284,12 +314,29 @@ class Graph:
         return frozenset(having & reached)
 
     def leads_to_loss(self, name: str) -> bool:
-        """Whether the loss depends on what this layer gives: a training step runs no other layers."""
+        """Whether a loss depends on what this layer gives: a training step runs no other layers."""
         return name in self._for_loss
+
+    def runs(self, name: str, *, training: bool) -> bool:
+        """Whether a step runs this layer: in training if a loss depends on it, in inference if an output does."""
+        return name in (self._for_loss if training else self._for_outputs)
+
+    @property
+    def ends_of_training(self) -> tuple[str, ...]:
+        """The values that the losses take."""
+        return tuple(each.output for each in self.objectives) or self.outputs[:1]
 
     @cached_property
     def _for_loss(self) -> frozenset[str]:
-        needed = {_layer_of(self.outputs[0])}
+        return self._leading_to(self.ends_of_training)
+
+    @cached_property
+    def _for_outputs(self) -> frozenset[str]:
+        return self._leading_to(self.outputs)
+
+    def _leading_to(self, names: Sequence[str]) -> frozenset[str]:
+        """The names of the layers, and inputs, on which these values depend."""
+        needed = {_layer_of(name) for name in names}
         for layer in reversed(self.layers):
             if layer.name in needed:
                 needed.update(map(_layer_of, layer.inputs))
@@ -302,9 +349,16 @@ class Graph:
         """FLOPs and least traffic of a layer for a batch, forward or, of a training step only, backward.
 
         ``itemsize`` is bytes per element; ``weight_itemsize`` gives that of weights by the kind of their operation, if
-        it is another. A training step does not run layers that only other outputs than the first need.
+        it is another. A training step does not run layers that only other outputs than the first need, nor inference
+        those that only objectives need; of objectives, the costs are added.
         """
-        if training and not self.leads_to_loss(layer.name):
+        if training and self.objectives:
+            return _sum(
+                update.cost(layer, batch=batch, itemsize=itemsize, training=True, backward=backward,
+                            weight_itemsize=weight_itemsize)
+                for update in self.updates if layer.name in update
+            )
+        if not self.runs(layer.name, training=training):
             return Cost(flops=0, bytes_moved=0)
         inputs = sum(value.elements(batch) for value in layer.input_tensors)
         outputs = sum(value.elements(batch) for value in layer.outputs)
@@ -317,18 +371,37 @@ class Graph:
         if not self.needs_gradient(layer.name):
             return Cost(flops=0, bytes_moved=0)
         passes_on = any(self.needs_gradient(name) for name in layer.inputs)
-        work = layer.op.backward_flops(*layer.input_shapes, needs_input_gradient=passes_on)
+        if self.is_frozen(layer):
+            work, own = layer.op.frozen_backward_flops(*layer.input_shapes), 0
+        else:
+            work, own = layer.op.backward_flops(*layer.input_shapes, needs_input_gradient=passes_on), 1
         if layer.op.is_view(training=True):
             return Cost(flops=times * work, bytes_moved=0)
-        moved = itemsize * (outputs + layer.op.saved(batch, *layer.input_tensors) + passes_on * inputs)
-        moved += of_weights * (2 if passes_on else 1)    # read for the input's gradient, and their own gradient
+        moved = itemsize * (outputs + self.saved(layer, batch) + passes_on * inputs)
+        moved += of_weights * (passes_on + own)          # read for the input's gradient, and their own gradient
         return Cost(flops=times * work, bytes_moved=moved)
+
+    def is_frozen(self, layer: Layer) -> bool:
+        """Whether it has parameters that could be trained and are not: then none of them has a gradient."""
+        return not self.trainable(layer) and any(p.is_trainable for p in layer.parameters)
+
+    def saved(self, layer: Layer, batch: int) -> int:
+        """Elements of a batch that its backward pass reads again: a product with a frozen matrix needs none."""
+        if self.is_frozen(layer) and layer.op.is_linear:
+            return 0
+        return layer.op.saved(batch, *layer.input_tensors)
 
     def fused_cost(
         self, names: Sequence[str], *, batch: int, itemsize: int, training: bool, backward: bool = False,
         weight_itemsize: Callable[[str], int] | None = None,
     ) -> Cost:
         """FLOPs and least traffic of several layers that run as one: what passes between them need not be moved."""
+        if training and self.objectives:
+            return _sum(
+                update.fused_cost(own, batch=batch, itemsize=itemsize, training=True, backward=backward,
+                                  weight_itemsize=weight_itemsize)
+                for update in self.updates if (own := [name for name in names if name in update])
+            )
         costs = [
             self.cost(
                 self[name], batch=batch, itemsize=itemsize, training=training, backward=backward,
@@ -383,6 +456,13 @@ class Graph:
             facts["inputs"] = [{key: fact for key, fact in each.items() if key != "name"} for each in plain["inputs"]]
         if "outputs" in plain:
             facts["outputs"] = [index[name] for name in plain["outputs"]]
+        if self.trains != ("",) and not self.objectives:
+            facts["trains"] = self._places_of(self.trains)
+        if self.objectives:
+            facts["objectives"] = [
+                [index[each.output], self._places_of(each.trains), (each.optimizer or self.optimizer).plain()]
+                for each in self.objectives
+            ]
         if self.copies:
             facts["copies"] = [
                 [copy.every, [[index[layer.name], index[copy.source + layer.name[len(copy.target):]]]
@@ -397,13 +477,18 @@ class Graph:
                                   for own, key in layer.shares])
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
+    def _places_of(self, trains: tuple[str, ...]) -> list[int]:
+        """Where the layers stand of which something is trained."""
+        return [i for i, layer in enumerate(self.layers)
+                if any(p.is_trainable and key.startswith(trains) for key, p in layer.keyed_parameters.items())]
+
     def plain(self) -> dict[str, Any]:
         """The graph as plain data, the form in which it crosses to a worker.
 
         It has "input", {"shape", "vocabulary"}, if the only one is named so and is floats or tokens; else "inputs". It
-        has "outputs" unless the last layer's first value is the only one, and "copies" if there are any. A parameter is
-        trainable if an update changes it: none does that only other outputs than the first depend on, or that is copied
-        to.
+        has "outputs" unless the last layer's first value is the only one, "copies" and "objectives" if there are any,
+        and "trains" if it has no objectives and does not train every layer. A parameter is trainable if an update
+        changes it: none does that only other outputs than the first depend on, or that is copied to.
         """
         if _is_usual(self.inputs):
             ends: dict[str, Any] = {"input": {"shape": list(self.input.shape), "vocabulary": self.input.vocabulary}}
@@ -413,7 +498,18 @@ class Graph:
             ends["outputs"] = list(self.outputs)
         if self.copies:
             ends["copies"] = [copy.plain() for copy in self.copies]
-        trained = {key for layer in self.layers if self.needs_gradient(layer.name) for key in self.trainable(layer)}
+        if self.objectives:
+            ends["objectives"] = [
+                {"name": each.name, "output": each.output, "trains": list(each.trains),
+                 "optimizer": (each.optimizer or self.optimizer).plain()}
+                for each in self.objectives
+            ]
+        elif self.trains != ("",):
+            ends["trains"] = list(self.trains)
+        trained = {
+            key for update in self.updates for layer in update.layers if update.needs_gradient(layer.name)
+            for key in update.trainable(layer)
+        }
         return {
             "name": self.name,
             **ends,
@@ -438,6 +534,13 @@ class Graph:
         }
 
 
+def _sum(costs: Iterable[Cost]) -> Cost:
+    flops, moved = 0, 0
+    for cost in costs:
+        flops, moved = flops + cost.flops, moved + cost.bytes_moved
+    return Cost(flops=flops, bytes_moved=moved)
+
+
 def _pair(value: int | Pair) -> Pair:
     return (value, value) if isinstance(value, int) else value
 
@@ -460,6 +563,7 @@ class Builder:
         self._values: dict[str, Tensor] = {}
         self._parameters: dict[str, Parameter] = {}
         self._prefix = ""
+        self._like: tuple[str, str] | None = None        # what names begin with, and those whose parameters they share
         self.last = INPUT
         if input is not None:
             self.add_input(Input(shape=input) if vocabulary is None else tokens(input, vocabulary))
@@ -478,11 +582,18 @@ class Builder:
         return given.name
 
     @contextmanager
-    def scope(self, name: str) -> Iterator[None]:
-        """Names inside begin with ``name.``; scopes nest."""
+    def scope(self, name: str, *, like: str | None = None) -> Iterator[None]:
+        """Names inside begin with ``name.``; scopes nest.
+
+        ``like`` is the full name of an earlier scope: each layer inside shares the parameters of that in it whose name
+        ends as its own, so that a network runs again on other values.
+        """
         outer, self._prefix = self._prefix, f"{self._prefix}{name}."
+        outer_like = self._like
+        if like is not None:
+            self._like = (self._prefix, f"{like}.")
         yield
-        self._prefix = outer
+        self._prefix, self._like = outer, outer_like
 
     def add_layer(
         self, name: str, op: Op, of: str | Sequence[str] | None = None, *, shares: Mapping[str, str] | None = None
@@ -509,7 +620,7 @@ class Builder:
             raise BadGraph(f"{self._name}: layer '{name}': {error}") from None
         layer = Layer(
             name=name, op=op, inputs=inputs, input_tensors=tensors, outputs=outputs,
-            shares=tuple((shares or {}).items()),
+            shares=tuple({**self._shared_with(name), **(shares or {})}.items()),
         )
         self._refuse_wrong_shares(layer)
         self._layers.append(layer)
@@ -517,6 +628,17 @@ class Builder:
         self._parameters = {**layer.keyed_parameters, **self._parameters}
         self.last = name
         return name
+
+    def _shared_with(self, name: str) -> dict[str, str]:
+        """The parameters that a layer of this name has from one in an earlier scope."""
+        if self._like is None:
+            return {}
+        own, earlier = self._like
+        found = next((each for each in self._layers if each.name == earlier + name[len(own):]), None)
+        if found is None:
+            raise BadGraph(f"{self._name}: '{name}' has the parameters of '{earlier + name[len(own):]}', which no "
+                           "earlier layer is named")
+        return {p.name: key for key, p in found.keyed_parameters.items()}
 
     def _refuse_wrong_shares(self, layer: Layer) -> None:
         own = {p.name: p for p in layer.parameters}
@@ -656,18 +778,21 @@ class Builder:
         return self.add_layer(name, ParameterValue(shape=shape, init=init, is_trainable=is_trainable), ())
 
     def build(
-        self, *, loss: Loss, optimizer: Optimizer, outputs: Sequence[str] = (), copies: Sequence[Copy] = ()
+        self, *, loss: Loss, optimizer: Optimizer, outputs: Sequence[str] = (),
+        copies: Sequence[Copy] = (), trains: Sequence[str] = ("",), objectives: Sequence[Objective] = (),
     ) -> Graph:
         """The finished graph; its only output is the last layer's first value, unless ``outputs`` names others.
 
-        Raises BadGraph where it has no input or layer, where nothing uses one of them, or where an output or a copy
-        does not fit.
+        Raises BadGraph where it has no input or layer, where nothing uses one of them, or where an output, a copy or an
+        objective does not fit.
         """
         if not self._layers:
             raise BadGraph(f"{self._name} has no layers")
         outputs = tuple(outputs) or (self._layers[-1].name,)
         self._refuse_wrong_outputs(outputs, loss)
-        used = {_layer_of(name) for name in outputs}.union(
+        self._refuse_wrong_objectives(objectives, loss, copies)
+        ends = (*outputs, *(each.output for each in objectives))
+        used = {_layer_of(name) for name in ends}.union(
             _layer_of(name) for layer in self._layers for name in layer.inputs)
         for what, names in (
             ("layer", [layer.name for layer in self._layers]), ("input", [each.name for each in self._inputs]),
@@ -678,14 +803,53 @@ class Builder:
         graph = Graph(
             name=self._name, inputs=tuple(self._inputs), layers=tuple(self._layers), outputs=outputs, loss=loss,
             optimizer=optimizer, copies=tuple(copies),
+            objectives=tuple(replace(each, optimizer=each.optimizer or optimizer) for each in objectives),
+            trains=tuple(name for each in objectives for name in each.trains) or tuple(trains),
         )
         self._refuse_wrong_copies(graph)
-        for layer in graph.layers:
-            is_asked = bool(graph.trainable(layer)) and graph.leads_to_loss(layer.name)
-            if is_asked and not graph.needs_gradient(layer.name):
+        for update in graph.updates:
+            self._refuse_what_no_gradient_reaches(update)
+        self._refuse_trained_twice(graph)
+        return graph
+
+    def _refuse_what_no_gradient_reaches(self, update: Graph) -> None:
+        for layer in update.layers:
+            is_asked = bool(update.trainable(layer)) and update.leads_to_loss(layer.name)
+            if is_asked and not update.needs_gradient(layer.name):
                 raise BadGraph(f"{self._name}: layer '{layer.name}' has trainable parameters, but no gradient reaches "
                                "it from the output; only comparisons read what it gives")
-        return graph
+        if update.trains == ("",):
+            return
+        trained = [
+            key for layer in update.layers if update.leads_to_loss(layer.name) for key in update.trainable(layer)
+        ]
+        for name in update.trains:
+            if not any(key.startswith(name) for key in trained):
+                raise BadGraph(f"{self._name}: '{name}' is to be trained, but {update.outputs[0]} depends on no "
+                               "parameter of a layer whose name begins so")
+
+    def _refuse_trained_twice(self, graph: Graph) -> None:
+        counts = Counter(
+            key for update in graph.updates
+            for key in {key for layer in update.layers for key in update.trainable(layer)}
+        )
+        twice = [key for key, count in counts.items() if count > 1]
+        if twice:
+            raise BadGraph(f"{self._name}: '{twice[0]}' is trained by several objectives; each parameter has one "
+                           "optimizer, so let one objective train it")
+
+    def _refuse_wrong_objectives(self, objectives: Sequence[Objective], loss: Loss, copies: Sequence[Copy]) -> None:
+        if not objectives:
+            return
+        names = [each.name for each in objectives]
+        if len(set(names)) < max(2, len(names)) or loss != WITHOUT_TARGET or copies:
+            raise BadGraph(f"{self._name}: a graph has two or more objectives, of different names, with no other loss "
+                           f"and without copies; not {', '.join(names)} with {loss} and {len(copies)} copies")
+        for each in objectives:
+            if not NAME.fullmatch(each.name) or not each.trains:
+                raise BadGraph(f"{self._name}: an objective has a name of letters, digits, '_', '-' and '.', and "
+                               f"trains some layers; not {each}")
+            self._refuse_wrong_outputs((each.output,), loss)
 
     def _refuse_wrong_copies(self, graph: Graph) -> None:
         counts = Counter(key for layer in graph.layers for key in layer.keyed_parameters)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rigmark.bench.ir.graph import Graph, Layer
 from rigmark.bench.ir.ops import Tensor
 
 ITEMSIZES = {"int64": 8, "bool": 1}          # of values that are no floats
-LOSS_COPIES = {"softmax_cross_entropy": 3, "mean_squared_error": 2}
+LOSS_COPIES = {"softmax_cross_entropy": 3, "mean_squared_error": 2, "binary_cross_entropy": 2, "value": 1}
 """Arrays as large as the output while the loss goes backward: probabilities, their gradient, that of the output."""
 LOSS_BYTES = 4                               # of a number in them, at least
 
@@ -68,16 +69,28 @@ def moments(
     if not training:                         # a loop holds the last answer while it computes the next
         cache = batch * cached * formats.value
         return [Memory(weights=weights, cache=cache, values=values + step.of_outputs) for values in step.forward()]
-    trained = graph.parameter_count * formats.gradient
-    states = trained * graph.optimizer.states
+    counts = [update.parameter_count for update in graph.updates]
+    states = sum(count * update.optimizer.states for count, update in zip(counts, graph.updates, strict=True))
     return [
-        *(Memory(weights=weights, optimizer=states, values=values) for values in step.forward()),
-        *(Memory(weights=weights, optimizer=states, values=values, gradients=gradients * formats.gradient)
-          for values, gradients in step.backward()),
-        # An update of many parameters at once writes the roots of all second moments.
-        Memory(weights=numbers * formats.weight, gradients=trained, values=step.of_inputs,
-               optimizer=states + trained * (graph.optimizer.states > 1)),
+        Memory(
+            weights=weights if is_computing else numbers * formats.weight,
+            gradients=(sum(counts[:index]) + gradients) * formats.gradient,
+            optimizer=(states + more) * formats.gradient, values=values + step.of_inputs,
+        )
+        for index, update in enumerate(graph.updates)
+        for values, gradients, more, is_computing in _of_update(_Step(update, batch, training, formats), update)
     ]
+
+
+def _of_update(step: _Step, graph: Graph) -> Iterator[tuple[float, int, int, bool]]:
+    """(bytes of values but the inputs, numbers of gradients, numbers that an update needs for a moment, whether layers
+    are computed) of each moment. The gradients of earlier objectives stay beside them."""
+    for values in step.forward():
+        yield values - step.of_inputs, 0, 0, True
+    for values, gradients in step.backward():
+        yield values - step.of_inputs, gradients, 0, True
+    # An update of many parameters at once writes the roots of all second moments.
+    yield 0.0, graph.parameter_count, graph.parameter_count * (graph.optimizer.states > 1), False
 
 
 class _Step:
@@ -88,7 +101,7 @@ class _Step:
 
     def __init__(self, graph: Graph, batch: int, training: bool, formats: Formats):
         self._graph, self._batch, self._training, self._formats = graph, batch, training, formats
-        self._layers = [layer for layer in graph.layers if not training or graph.leads_to_loss(layer.name)]
+        self._layers = [layer for layer in graph.layers if graph.runs(layer.name, training=training)]
         self._loss_bytes = max(LOSS_BYTES, formats.value)
         self._tensors = {
             name: value for layer in self._layers
@@ -96,7 +109,7 @@ class _Step:
         }
         made = {name: layer for layer in self._layers for name in layer.values()}
         self.of_inputs = sum(self._size(name) for name in self._tensors if name not in made)
-        self._outputs = graph.outputs[:1] if training else graph.outputs
+        self._outputs = graph.ends_of_training if training else graph.outputs
         self.of_outputs = sum(map(self._size, self._outputs))
         self._readers = Counter(name for layer in self._layers for name in set(layer.inputs))
         self._memory: dict[str, str] = {}        # of weights and of the inputs of the network: not here
@@ -147,11 +160,11 @@ class _Step:
             return 0.0
         values = {"inputs": layer.input_tensors, "outputs": layer.outputs}
         others = sum(value.elements(self._batch) for which in self._reads(layer) for value in values[which])
-        return max(0, layer.op.saved(self._batch, *layer.input_tensors) - others) * self._formats.value
+        return max(0, self._graph.saved(layer, self._batch) - others) * self._formats.value
 
     def _reads(self, layer: Layer) -> tuple[str, ...]:
         """Which of "inputs" and "outputs" its backward pass reads."""
-        return layer.op.backward_reads if layer.op.saved(1, *layer.input_tensors) else ()
+        return layer.op.backward_reads if self._graph.saved(layer, 1) else ()
 
     def forward(self) -> list[float]:
         """Bytes of values while each layer runs."""

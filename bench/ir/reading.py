@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from rigmark.bench.ir.graph import Builder, Copy, Graph, Input, Layer, tokens
 from rigmark.bench.ir.ops import OPS, BadGraph, Op
-from rigmark.bench.ir.training import OPTIMIZERS, Loss, Optimizer
-from rigmark.bench.ir.weights import INITIALISERS
+from rigmark.bench.ir.training import OPTIMIZERS, Loss, Objective, Optimizer
+from rigmark.bench.ir.weights import INITIALISERS, initialiser
 
 MOST_LAYERS = 100_000
 MOST_ELEMENTS = 2**40        # of a value or parameter; no machine holds more
@@ -42,6 +42,13 @@ class _Layer(Struct):
     parameters: list[_Parameter] = []
 
 
+class _Objective(Struct):
+    name: str
+    output: str
+    trains: list[str]
+    optimizer: dict[str, Any]
+
+
 class _Graph(Struct):
     name: str
     layers: list[_Layer]
@@ -51,6 +58,8 @@ class _Graph(Struct):
     inputs: list[Input] = []
     outputs: list[str] = []
     copies: list[Copy] = []
+    trains: tuple[str, ...] = ("",)
+    objectives: list[_Objective] = []
 
 
 def read(plain: object) -> Graph:
@@ -69,7 +78,11 @@ def read(plain: object) -> Graph:
         _add(net, stated, given.name)
     graph = net.build(
         loss=given.loss, optimizer=_optimizer(given.optimizer, given.name), outputs=given.outputs,
-        copies=given.copies,
+        copies=given.copies, trains=given.trains, objectives=[
+            Objective(name=each.name, output=each.output, trains=tuple(each.trains),
+                      optimizer=_optimizer(each.optimizer, given.name))
+            for each in given.objectives
+        ],
     )
     for stated, layer in zip(given.layers, graph.layers, strict=True):
         _refuse_impossible(layer, given.name)
@@ -140,9 +153,9 @@ def _refuse_impossible(layer: Layer, graph: str) -> None:
             raise BadGraph(f"{graph}: layer '{layer.name}' has {what} of shape {shape}; sizes are at least 1, and no "
                            f"value has more than {MOST_ELEMENTS:,} elements")
     for parameter in layer.parameters:
-        if parameter.init not in INITIALISERS:
+        if initialiser(parameter.init) is None:
             raise BadGraph(f"{graph}: layer '{layer.name}' starts '{parameter.name}' as '{parameter.init}'; known: "
-                           f"{', '.join(INITIALISERS)}")
+                           f"{', '.join(INITIALISERS)}, and numbers")
 
 
 def _refuse_other_shapes(stated: _Layer, layer: Layer, graph: str) -> None:

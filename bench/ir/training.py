@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
-Loss = Literal["softmax_cross_entropy", "mean_squared_error"]
-LOSSES: tuple[Loss, ...] = ("softmax_cross_entropy", "mean_squared_error")
+Loss = Literal["softmax_cross_entropy", "mean_squared_error", "binary_cross_entropy", "value"]
+LOSSES: tuple[Loss, ...] = get_args(Loss)
 """softmax_cross_entropy: mean over samples (and sequence steps) of -log softmax(output)[target], target an index.
 
 mean_squared_error: mean over all elements of (output - target) ** 2.
+
+binary_cross_entropy: mean over all elements of log(1 + exp(output)) - target * output, a target being 0 or 1.
+
+value: mean over all elements of the output itself, which is what is to become small. It has no target.
 """
+WITHOUT_TARGET: Loss = "value"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +79,20 @@ class AdamW:
 Optimizer = Sgd | Adam | AdamW
 OPTIMIZERS: Mapping[str, type[Optimizer]] = {kind.kind: kind for kind in (Sgd, Adam, AdamW)}
 """By the name that the plain form of a graph has."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """One of several losses of a training step: the mean of ``output``, a value that the graph computes.
+
+    ``trains`` is what the names of the layers begin with whose parameters it changes. Targets are inputs of the graph.
+    """
+
+    name: str
+    output: str
+    trains: tuple[str, ...]
+    optimizer: Optimizer | None = None           # None: that of the graph
+
 
 OWN = "own"
 """The loss or optimizer that a network has by its definition."""

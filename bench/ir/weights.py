@@ -10,7 +10,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from rigmark.bench.ir.graph import Draw, Graph, Input
-from rigmark.bench.ir.ops import Parameter
+from rigmark.bench.ir.ops import BadGraph, Parameter
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -30,11 +30,28 @@ INITIALISERS: dict[str, Callable[[Generator, Parameter], NDArray[np.float64]]] =
     "uniform_fan_in": lambda rng, p: rng.uniform(-1, 1, p.shape) / math.sqrt(p.fan_in),
     # As He et al. 2015 start the slopes of their PReLU.
     "quarter": lambda rng, p: np.full(p.shape, 0.25),
-    # As Mnih et al. 2015 discount what is expected of the next state.
-    "0.99": lambda rng, p: np.full(p.shape, 0.99),
     "ones": lambda rng, p: np.ones(p.shape),
     "zeros": lambda rng, p: np.zeros(p.shape),
 }
+
+
+def initialiser(name: str) -> Callable[[Generator, Parameter], NDArray[np.float64]] | None:
+    """That of this name; a number stands for itself in every place. None where there is none."""
+    if name in INITIALISERS:
+        return INITIALISERS[name]
+    try:
+        number = float(name)
+    except ValueError:
+        return None
+    return (lambda rng, p: np.full(p.shape, number)) if math.isfinite(number) else None
+
+
+def initial(parameter: Parameter, rng: Generator) -> NDArray[np.float64]:
+    """The parameter as it starts; raises BadGraph for an initialiser that there is not."""
+    draw = initialiser(parameter.init)
+    if draw is None:
+        raise BadGraph(f"no initialiser '{parameter.init}'; there are: {', '.join(INITIALISERS)}, and numbers")
+    return draw(rng, parameter)
 
 
 def _stream(seed: int, purpose: int, index: int = 0) -> Generator:
@@ -47,7 +64,7 @@ def initial_weights(graph: Graph, seed: int) -> Arrays:
     Each parameter has a stream of its own, so its numbers do not depend on the sizes of the layers before it.
     """
     return {
-        key: INITIALISERS[parameter.init](_stream(seed, WEIGHTS, index), parameter).astype(np.float32)
+        key: initial(parameter, _stream(seed, WEIGHTS, index)).astype(np.float32)
         for index, (key, parameter) in enumerate(graph.parameters.items())
     }
 
@@ -106,7 +123,8 @@ def synthetic_batch(graph: Graph, samples: int, seed: int) -> tuple[Samples, NDA
     """Inputs, each (samples, *its shape), and targets for the graph's loss.
 
     Inputs are float32, int64 or bool. Targets are int64 classes of shape (samples,) or (samples, steps), or float32
-    values of the output's shape for mean_squared_error.
+    values of the output's shape for mean_squared_error, zeros and ones for binary_cross_entropy, and nothing, of shape
+    (samples, 0), for value.
     """
     rng = _stream(seed, BATCH)
     x: tuple[NDArray[np.generic], ...] = tuple(
@@ -115,6 +133,10 @@ def synthetic_batch(graph: Graph, samples: int, seed: int) -> tuple[Samples, NDA
     y: NDArray[np.generic]
     if graph.loss == "mean_squared_error":
         y = rng.standard_normal((samples, *graph.output_shape)).astype(np.float32)
+    elif graph.loss == "binary_cross_entropy":
+        y = rng.integers(0, 2, (samples, *graph.output_shape)).astype(np.float32)
+    elif graph.loss == "value":
+        y = np.zeros((samples, 0), np.float32)
     else:
         y = rng.integers(0, graph.output_shape[-1], (samples, *graph.output_shape[:-1]))
     return x[0] if len(x) == 1 else x, y

@@ -7,6 +7,7 @@ from typing import Any
 
 from rigmark.bench.enums import Mode
 from rigmark.bench.ir.decoding import decoding
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.ops import BadGraph
 from rigmark.bench.networks import Network
 from rigmark.bench.worker import frameworks
@@ -24,11 +25,21 @@ def described(network: Network) -> dict[str, Any]:
         "weights": network.digest, "agreement": network.agreement, "notes": list(network.notes),
         "inputs": [each.plain() for each in graph.inputs], "outputs": list(graph.outputs),
         "output_shape": list(graph.output_shape), "loss": graph.loss, "optimizer": graph.optimizer.plain(),
+        "objectives": [_objective(graph, each) for each in graph.updates] if graph.objectives else [],
         "layers": len(graph.layers), "operations": dict(_operations(network).most_common()),
         "parameters": graph.parameter_count, "multiply_adds": graph.multiply_adds,
         "flops_per_sample": {mode.value: graph.flops_per_sample(training=mode is Mode.TRAINING)
                              for mode in (Mode.INFERENCE, Mode.TRAINING)},
         "frameworks": {name: _support(network, name) for name in frameworks.NAMES},
+    }
+
+
+def _objective(graph: Graph, update: Graph) -> dict[str, Any]:
+    """What one objective of a training step makes smaller, and what it changes and costs for that."""
+    return {
+        "name": update.name.removeprefix(f"{graph.name}."), "output": update.outputs[0], "trains": list(update.trains),
+        "parameters": update.parameter_count, "optimizer": update.optimizer.plain(),
+        "flops_per_sample": update.flops_per_sample(training=True),
     }
 
 
@@ -40,6 +51,8 @@ def _support(network: Network, framework: str) -> dict[str, Any]:
     known = frameworks.load(framework).LOWERINGS
     lacking = {kind: count for kind, count in sorted(_operations(network).items()) if kind not in known}
     modes = [mode for mode in frameworks.modes(framework) if mode != Mode.DECODE or _generates(network)]
+    if network.graph.objectives and not getattr(frameworks.load(framework), "OBJECTIVES", False):
+        modes = [mode for mode in modes if mode != Mode.TRAINING]
     return {"modes": [] if lacking else modes, "lacking": lacking}
 
 

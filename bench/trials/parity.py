@@ -122,7 +122,8 @@ class Parity:
     second_loss_error: float | None
     third_loss_error: float | None
     tolerance: dict[str, float]      # from rounding, and from decisions that rounding leaves open
-    losses: list[float]              # first, second and later losses; later ones diverge chaotically
+    losses: list[float]              # first, second and later losses; later ones diverge chaotically. Of several
+    # objectives those of a step stand one after the other.
     oracle_losses: list[float]
     learning_losses: list[float] | None = None           # over one epoch of real data; None for synthetic input
     oracle_learning_losses: list[float] | None = None
@@ -212,11 +213,9 @@ def compare(answer: Arrays, oracle: Arrays, precision: Precision) -> Parity:
             output_error=output_error, loss_error=None, gradient_error=None, worst_gradient="", second_loss_error=None,
             third_loss_error=None, tolerance={"output": tolerance["output"]}, losses=[], oracle_losses=[],
         )
-    gradients = [key for key in oracle if key.startswith(GRADIENT)]
-    norm = math.sqrt(sum(float(np.square(oracle[key]).sum()) for key in gradients))
-    errors = {key: _gradient_error(answer.get(key), oracle[key], norm) for key in gradients}
+    errors = _gradient_errors(answer, oracle)
     worst = max(errors, key=errors.__getitem__)
-    losses, oracle_losses = answer["losses"].tolist(), oracle["losses"].tolist()
+    losses, oracle_losses = (np.reshape(each["losses"], (len(each["losses"]), -1)) for each in (answer, oracle))
     learnt = {
         name: _plain(arrays.get(key))
         for name, arrays, key in (
@@ -227,13 +226,35 @@ def compare(answer: Arrays, oracle: Arrays, precision: Precision) -> Parity:
     }
     return Parity(
         output_error=output_error,
-        loss_error=relative_error(losses[0], oracle_losses[0]),
+        loss_error=relative_error(losses[0, 0], oracle_losses[0, 0]),
         gradient_error=errors[worst], worst_gradient=worst.removeprefix(GRADIENT),
-        # Relative to the first loss if that is larger, since a network may memorise a small batch in one step.
-        second_loss_error=abs(losses[1] - oracle_losses[1]) / max(map(abs, oracle_losses[:2])),
-        third_loss_error=abs(losses[2] - oracle_losses[2]) / max(map(abs, oracle_losses[:3])),
-        tolerance=tolerance, losses=losses, oracle_losses=oracle_losses, **learnt,
+        # Of objectives, the first loss of each but the first comes after an update too.
+        second_loss_error=float(np.max(
+            [*_loss_errors(losses, oracle_losses, 1), *_loss_errors(losses, oracle_losses, 0)[1:]])),
+        third_loss_error=float(np.max(_loss_errors(losses, oracle_losses, 2))),
+        tolerance=tolerance, losses=losses.ravel().tolist(), oracle_losses=oracle_losses.ravel().tolist(), **learnt,
     )
+
+
+def _loss_errors(losses: NDArray[Any], oracle_losses: NDArray[Any], step: int) -> list[float]:
+    """The error of the loss of each objective in a step, relative to the largest of the oracle's for it so far: a
+    network may memorise a small batch in one step."""
+    if losses.shape != oracle_losses.shape:
+        return [math.inf] * oracle_losses.shape[1]
+    largest = np.abs(oracle_losses[:step + 1]).max(axis=0)
+    return list(np.abs(losses[step] - oracle_losses[step]) / largest)
+
+
+def _gradient_errors(answer: Arrays, oracle: Arrays) -> dict[str, float]:
+    """By the name of each gradient in the oracle's answer: its error relative to the norm of all of its objective."""
+    squares: dict[str, float] = {}
+    gradients = {key: key.rpartition(":")[0] for key in oracle if key.startswith(GRADIENT)}
+    for key, objective in gradients.items():
+        squares[objective] = squares.get(objective, 0.0) + float(np.square(oracle[key]).sum())
+    return {
+        key: _gradient_error(answer.get(key), oracle[key], math.sqrt(squares[objective]))
+        for key, objective in gradients.items()
+    }
 
 
 def compare_text(answer: Arrays, oracle: Arrays, precision: Precision) -> Parity:

@@ -42,11 +42,47 @@ def with_copies_every(graph, steps):
 
 def layers_for_loss(graph):
     """The layers that lead to the loss, in order: a training step runs no others."""
-    needed = {layer_of(output_names(graph)[0])}
+    return _layers_for(graph, output_names(graph)[:1])
+
+
+def _layers_for(graph, names):
+    """The layers that lead to these values, in order."""
+    needed = {layer_of(name) for name in names}
     for layer in reversed(graph["layers"]):
         if layer["name"] in needed:
             needed.update(map(layer_of, layer["inputs"]))
     return [layer for layer in graph["layers"] if layer["name"] in needed]
+
+
+def objectives(graph):
+    """The graphs of one loss each that a training step takes one after the other: this one, unless it states several.
+
+    In each, only the parameters that it trains are trainable.
+    """
+    return [_of_objective(graph, each) for each in graph.get("objectives", ())] or [graph]
+
+
+def _of_objective(graph, objective):
+    trains = tuple(objective["trains"])
+    own = dict(without_objectives(graph), outputs=[objective["output"]], optimizer=objective["optimizer"])
+    return dict(own, objective=objective["name"], layers=[
+        dict(layer, parameters=[
+            dict(p, is_trainable=p["is_trainable"] and p["key"].startswith(trains)) for p in layer["parameters"]
+        ])
+        for layer in layers_for_loss(own)
+    ])
+
+
+def without_objectives(graph):
+    """The graph with all layers, whose outputs are computed and whose losses are not."""
+    return {key: value for key, value in graph.items() if key != "objectives"}
+
+
+def for_inference(graph):
+    """The graph with no layers but those that its outputs need: others are there for objectives only."""
+    if "objectives" not in graph:
+        return graph
+    return dict(without_objectives(graph), outputs=output_names(graph), layers=_layers_for(graph, output_names(graph)))
 
 
 def last_readers(layers, kept):
@@ -74,10 +110,32 @@ def parameters_of(graph):
     return parameters
 
 
+def trainable_keys(graph):
+    """The keys of the parameters that an update of this graph changes."""
+    return [key for key, parameter in parameters_of(graph).items() if parameter["is_trainable"]]
+
+
 def shared_keys(graph):
-    """The keys of the parameters that more than one layer has; they are kept in canonical order."""
-    counts = collections.Counter(p["key"] for layer in graph["layers"] for p in layer["parameters"])
-    return {key for key, count in counts.items() if count > 1}
+    """The keys of the parameters that more than one layer has."""
+    return {key for key, ops in _ops_by_key(graph).items() if len(ops) > 1}
+
+
+def canonical_keys(graph):
+    """Those of them that are kept in canonical order, since their layers would not keep them alike.
+
+    That may be so of different operations, and of dense layers, whose columns follow what was flattened before them.
+    """
+    shared = {key: ops for key, ops in _ops_by_key(graph).items() if len(ops) > 1}
+    return {key for key, ops in shared.items() if len(set(ops)) > 1 or "dense" in ops}
+
+
+def _ops_by_key(graph):
+    """{key: the operations of the layers that have it}"""
+    ops = collections.defaultdict(list)
+    for layer in graph["layers"]:
+        for parameter in layer["parameters"]:
+            ops[parameter["key"]].append(layer["op"])
+    return ops
 
 
 def with_gradient(graph):

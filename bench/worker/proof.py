@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .samples import count, first, named, part_of
+from .graphs import objectives, trainable_keys
+from .samples import count, first, first_loss, named, part_of
 
 DEVIATIONS = 3  # the largest of three normal deviates is 1.3 sigma on average, so four sigma are allowed
 COPY_STEPS = 2  # between the copies of a program: the third loss shows one, where a training would wait for thousands
@@ -27,6 +28,9 @@ def dropout_masks(graph, samples, seed):
 def answer(prepared, graph, x, y, seed, part=slice(None)):
     """Arrays by name: "output", "output:NAME" for others, "losses", and "gradient:KEY" for every trainable parameter.
 
+    Of a graph with objectives, "losses" has a row per step with a number per objective, each before the update of that
+    objective, and a gradient is "gradient:OBJECTIVE:KEY"; it is for the weights before any update.
+
     ``part`` selects the samples of this process from the whole batch, for which all masks are drawn.
 
     Contains only outputs if the precision has no training.
@@ -36,8 +40,10 @@ def answer(prepared, graph, x, y, seed, part=slice(None)):
     arrays = named(graph, prepared.forward(x))
     if not prepared.can_train:
         return arrays
-    for key, gradient in prepared.gradients(x, y, masks)[1].items():
-        arrays["gradient:" + key] = np.asarray(gradient)
+    gradients = prepared.gradients(x, y, masks)[1]
+    for each in objectives(graph):
+        prefix = "gradient:" + (each["objective"] + ":" if "objective" in each else "")
+        arrays.update((prefix + key, np.asarray(gradients[key])) for key in trainable_keys(each))
     arrays["losses"] = np.array([prepared.train(x, y, masks) for _ in range(LOSSES)], np.float64)
     return arrays
 
@@ -67,15 +73,20 @@ def tie_effects(prepare, graph, x, y, seed, times, exact_losses):
         loss, gradient = prepared.descend(x, y, masks)
         gradients.append(gradient)
         losses.append([loss, prepared.train(x, y, masks), prepared.train(x, y, masks)])
-    one, other = gradients[:2]
-    norm = np.sqrt(sum(np.square(gradient).sum() for gradient in one.values()))
-    moved = max(np.linalg.norm(gradient - other[key]) for key, gradient in one.items())
-    deviations = np.abs(np.array(losses) - np.asarray(exact_losses)[:3]).max(axis=0)
+    exact_losses = np.asarray(exact_losses)
+    deviations = np.abs(np.array(losses) - exact_losses[:3]).max(axis=0)
+    moved = [moved_gradient(trainable_keys(part), *gradients[:2]) for part in objectives(graph)]
     return {
-        "tie_gradient": np.array(moved / norm if norm else 0.0),
-        "tie_second_loss": DEVIATIONS * deviations[1] / np.max(exact_losses[:2]),
-        "tie_third_loss": DEVIATIONS * deviations[2] / np.max(exact_losses[:3]),
+        "tie_gradient": np.array(max(moved)),
+        "tie_second_loss": np.max(DEVIATIONS * deviations[1] / np.abs(exact_losses[:2]).max(axis=0)),
+        "tie_third_loss": np.max(DEVIATIONS * deviations[2] / np.abs(exact_losses[:3]).max(axis=0)),
     }
+
+
+def moved_gradient(keys, one, other):
+    """The largest distance of one of these parts of two gradients, relative to the norm of all of them."""
+    norm = np.sqrt(sum(np.square(one[key]).sum() for key in keys))
+    return max(np.linalg.norm(one[key] - other[key]) for key in keys) / norm if norm else 0.0
 
 
 def rounding(rounded, exact):
@@ -96,7 +107,7 @@ def learning(prepared, graph, x, y, test_x, test_y, local_batch, seed):
     for index in range(count(x) // local_batch):
         batch = slice(index * local_batch, (index + 1) * local_batch)
         masks = dropout_masks(graph, local_batch, seed + 1 + index)
-        losses.append(prepared.train(part_of(x, batch), y[batch], masks))
+        losses.append(first_loss(prepared.train(part_of(x, batch), y[batch], masks)))
     right = 0
     for start in range(0, len(test_y), local_batch):
         batch = slice(start, start + local_batch)

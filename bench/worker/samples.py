@@ -58,6 +58,11 @@ def joined(values):
     return mapped(lambda *parts: np.concatenate(parts), *values)
 
 
+def first_loss(losses):
+    """The loss of a training step as a number; of several objectives, that of the first."""
+    return float(np.ravel(losses)[0])
+
+
 def first(value):
     """The array that the loss takes."""
     return unpacked(value)[0]

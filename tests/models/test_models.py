@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -103,6 +104,43 @@ def test_an_unknown_model_is_answered_with_the_nearest_name():
 ])
 def test_networks_of_the_widened_graph_have_their_published_counts(name: str, parameters: int):
     assert models.build(name).parameter_count == parameters
+
+
+def test_the_networks_of_dcgan_have_the_counts_worked_out_by_hand():
+    graph = models.build("dcgan")
+    makes = [(100, 512), (512, 256), (256, 128), (128, 64), (64, 3)]
+    judges = [(3, 64), (64, 128), (128, 256), (256, 512), (512, 1)]
+    sides = (4, 8, 16, 32, 64)                       # of what is made, layer by layer; the judge goes the other way
+    of_maker = sum(16 * i * o for i, o in makes) + 2 * (512 + 256 + 128 + 64)
+    of_judge = sum(16 * i * o for i, o in judges) + 2 * (128 + 256 + 512)
+    first = 16 * 100 * 512
+    made = first + sum(16 * i * o * (side // 2) ** 2 for (i, o), side in zip(makes[1:], sides[1:], strict=True))
+    judged = sum(16 * i * o * side**2 for (i, o), side in zip(judges, (32, 16, 8, 4, 1), strict=True))
+
+    assert [update.parameter_count for update in graph.updates] == [of_judge, of_maker] == [2_765_568, 3_576_704]
+    assert graph.multiply_adds == made               # inference makes images and judges none
+    products = {
+        # Two images judged with all gradients but that into the image; one made, of which no gradient is asked.
+        "discriminator": 2 * (3 * judged - 16 * 3 * 64 * 32**2) + made,
+        # One image made, with all gradients but that into the noise; judged, with the gradient into the image only.
+        "generator": 3 * made - first + 2 * judged,
+    }
+    for update, count in zip(graph.updates, products.values(), strict=True):
+        assert update.flops_per_sample(training=True) == pytest.approx(2 * count, rel=0.02)      # with all else
+    assert graph.flops_per_sample(training=True) == sum(x.flops_per_sample(training=True) for x in graph.updates)
+
+
+def test_style_transfer_trains_the_picture_and_asks_for_no_gradient_of_its_features():
+    graph = models.build("style")
+    one_way = graph.multiply_adds
+
+    assert graph.parameter_count == 3 * 224 * 224
+    # As VGG-19 in torchvision, without its last three convolutions and the classifier.
+    frozen = sum(math.prod(p.shape) for key, p in graph.parameters.items() if key.startswith("conv"))
+    assert frozen == 20_024_384 - 3 * (512 * 512 * 9 + 512)
+    grams = sum(c * c * (224 >> level) ** 2 for level, c in enumerate((64, 128, 256, 512, 512)))
+    # Forward and back to the picture; a Gram matrix takes the features twice, and so passes two gradients on.
+    assert graph.flops_per_sample(training=True) == pytest.approx(4 * one_way + 2 * grams, rel=1e-3)
 
 
 def test_mobilenet_v2_has_the_multiply_adds_of_its_paper():

@@ -67,6 +67,8 @@ class Op(ABC):
     """Which of its "inputs" and "outputs" a backward pass reads, where ``saved`` is not 0."""
 
     may_overwrite: ClassVar[bool] = False        # its first input, if nothing else reads that
+    is_linear: ClassVar[bool] = False
+    """Whether it is a product with its weights and a sum with its bias: a gradient of the input needs no values."""
 
     @abstractmethod
     def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -96,6 +98,11 @@ class Op(ABC):
         products = 2 * self.multiply_adds(*inputs)
         element_wise = self.flops(*inputs) - products
         return products * (2 if needs_input_gradient else 1) + element_wise
+
+    def frozen_backward_flops(self, *inputs: Shape) -> int:
+        """FLOPs of one sample's backward pass that gives a gradient of the input, but none of the parameters."""
+        products = 2 * self.multiply_adds(*inputs)
+        return products if self.is_linear else self.backward_flops(*inputs) - products
 
     def saved_elements(self, *inputs: Shape) -> int:
         """Elements of one sample that the backward pass must read again besides the output's gradient."""

@@ -14,6 +14,7 @@ class Conv2d(SampleOp):
     """Cross-correlation with an OIHW weight, as every deep-learning framework means "convolution"."""
 
     kind: ClassVar[str] = "conv2d"
+    is_linear: ClassVar[bool] = True
     out_channels: int
     kernel: Pair
     stride: Pair = (1, 1)
@@ -58,6 +59,7 @@ class ConvTranspose2d(SampleOp):
     """
 
     kind: ClassVar[str] = "conv_transpose2d"
+    is_linear: ClassVar[bool] = True
     out_channels: int
     kernel: Pair
     stride: Pair = (1, 1)

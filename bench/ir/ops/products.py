@@ -25,6 +25,7 @@ class Dense(SampleOp):
     """Matrix product over the last axis with a weight of (out, in)."""
 
     kind: ClassVar[str] = "dense"
+    is_linear: ClassVar[bool] = True
     out_features: int
     bias: bool = True
     init: str = "he_normal"

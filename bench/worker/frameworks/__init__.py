@@ -19,6 +19,7 @@ An adapter module has
 ``BEST``            {"inference": (compile mode, layout), "training": ...}: its best documented setting on a CPU; in a
                     mode that it lacks, the one in which that is refused
 ``ACCUMULATES``     optional: True if it divides batches as ``accumulate`` says; else that is refused for it
+``OBJECTIVES``      optional: True if its training steps take several objectives; else that is refused for it
 ``LAYER_VARIABLES`` optional: {(device type, compile mode, mode): environment variables of layer trials only}; they
                     change the compiled program
 ``LOWERINGS``       {operation: function}; the conformance test compares it with bench.ir.ops.OPS
@@ -103,6 +104,9 @@ def refuse_unknown(name, graph, settings):
     if not devices.is_host(settings["device"]) and override == ("0" if precision == "tf32" else "1"):
         raise Unsupported("NVIDIA_TF32_OVERRIDE=%s makes NVIDIA's libraries compute %s in another format; unset it" % (
             override, precision))
+    if settings["mode"] == "training" and "objectives" in graph and not getattr(adapter, "OBJECTIVES", False):
+        raise Unsupported("the %s adapter trains for one loss only, and %s has several objectives: %s" % (
+            name, graph["name"], ", ".join(each["name"] for each in graph["objectives"])))
     for layer in graph["layers"]:
         if layer["op"] not in adapter.LOWERINGS:
             raise Unsupported("the %s adapter has no operation '%s'" % (name, layer["op"]))

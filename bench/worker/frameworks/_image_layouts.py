@@ -1,6 +1,6 @@
 """Image layouts, shared by the lowerings of frameworks that store images as (height, width, channels)."""
 
-from ..graphs import inputs_of, output_names, outputs_of, shared_keys
+from ..graphs import canonical_keys, inputs_of, output_names, outputs_of
 from . import Unsupported
 
 
@@ -113,7 +113,7 @@ def flattened_images(graph, images):
     """
     layers = graph["layers"]
     readers = {layer["name"]: [reader for reader in layers if layer["name"] in reader["inputs"]] for layer in layers}
-    shared, results = shared_keys(graph), output_names(graph)
+    shared, results = canonical_keys(graph), output_names(graph)
     dense, vectors = {}, {}
 
     def follow(name, image):

@@ -66,6 +66,9 @@ def prepare(job, weights, answers):
         if job["graph"].get("copies") and strategy.SUMS_GRADIENTS:
             raise Failed("unsupported", "%s has parameters that are copied after every so many steps, which no "
                          "strategy of several devices does; use one device" % job["graph"]["name"])
+        if job["graph"].get("objectives") and strategy.SUMS_GRADIENTS:
+            raise Failed("unsupported", "%s trains for several objectives, which no strategy of several devices does; "
+                         "use one device" % job["graph"]["name"])
         prepared = strategy.prepare(module, job["graph"], weights, job["settings"], world)
     seconds = time.perf_counter() - start
     answers.mark("prepared")

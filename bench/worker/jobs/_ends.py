@@ -8,7 +8,7 @@ and facts of the timed steps, such as their peak memory, must be read before.
 import numpy as np
 
 from .. import frameworks, generation
-from ..graphs import parameters_of
+from ..graphs import objectives, trainable_keys
 from ..samples import answer_keys, count, first, joined, mapped, packed, part_of, unpacked
 from . import Failed
 from ._common import arrays, has_dropout, loss_of
@@ -160,9 +160,9 @@ def refuse_other_tokens(scores, tokens, tolerance):
 
 def check_update(job, prepared, steps, first_loss):
     """Compares the loss of one more step with the oracle's for the parameters before it; the step must change them."""
-    graph = job["graph"]
+    graph, parts = job["graph"], objectives(job["graph"])
     before, overflows = prepared.replicas(), prepared.overflow_steps()
-    loss = float(one_more_step(prepared))
+    losses = np.ravel(one_more_step(prepared))
     after, is_skipped = prepared.replicas(), prepared.overflow_steps() != overflows
     if has_dropout(graph):
         # That step drew masks of its own, so its loss is not known: the network after the step is checked instead.
@@ -170,27 +170,38 @@ def check_update(job, prepared, steps, first_loss):
         # As many samples as the start was compiled for.
         x = of_all_devices(samples_of(job, steps, job["check_samples"]))[0]
         output = part_of_each(first(prepared.forward(x)), devices_of(job), samples)
-        batch, weights = samples_of(job, steps, samples), after
+        batch = samples_of(job, steps, samples)
         loss = loss_of(graph["loss"], np.asarray(output, np.float64), of_all_devices(batch)[1])[0]
+        every = [checked_loss(job, loss, after, batch, first_loss, is_training=False)]
     else:
-        batch, weights = samples_of(job, steps, job["check_samples"]), before
-    answer = Answer(job, weights, [x for x, _ in batch], is_training=not has_dropout(graph))
-    told = judged_loss(job, loss, answer, slice(None), of_all_devices(batch)[1], first_loss)
+        batch, weights, every = samples_of(job, steps, job["check_samples"]), before, []
+        for part, loss in zip(parts, losses):
+            every.append(checked_loss(dict(job, graph=part), float(loss), weights, batch, first_loss, is_training=True))
+            # What the next objective meets: no other one changes the parameters of this one.
+            changed = set(trainable_keys(part))
+            weights = [
+                dict(old, **{key: new[key] for key in changed}) for old, new in zip(weights, after)
+            ]
+    told = max(every, key=lambda each: abs(each["loss"] - each["expected_loss"]) / (each["allowed_difference"] or 1))
     is_learnt = told["expected_loss"] < LEARNT * abs(first_loss)
     since = [arrays(job["weights"])] * len(after) if is_learnt else before
-    are_moved = all(is_moved(graph, *each) for each in zip(since, after))
-    if not are_moved and not is_skipped:
-        raise Failed("parity_failed", "the last step left every parameter as it was, so that nothing is trained")
+    unmoved = [part for part in parts if not all(is_moved(part, *each) for each in zip(since, after))]
+    if unmoved and not is_skipped:
+        of = " of objective '%s'" % unmoved[0]["objective"] if "objective" in unmoved[0] else ""
+        raise Failed("parity_failed", "the last step left every parameter%s as it was, so that nothing is trained" % of)
     no_output = dict.fromkeys(("output_error", "allowed_output_error", "output_distance"))
-    return dict(told, are_parameters_moved=are_moved, **no_output)
+    return dict(told, are_parameters_moved=not unmoved, **no_output)
+
+
+def checked_loss(job, loss, weights, batch, first_loss, is_training):
+    """The result of ``judged_loss`` for the graph of a job with these weights of each device."""
+    answer = Answer(job, weights, [x for x, _ in batch], is_training=is_training)
+    return judged_loss(job, loss, answer, slice(None), of_all_devices(batch)[1], first_loss)
 
 
 def is_moved(graph, before, after):
     """Whether any trainable parameter changed."""
-    keys = (
-        key for key, parameter in parameters_of(graph).items() if parameter["is_trainable"]
-    )
-    return any(not np.array_equal(before[key], after[key]) for key in keys)
+    return any(not np.array_equal(before[key], after[key]) for key in trainable_keys(graph))
 
 
 # Both -----------------------------------------------------------------------------------------------------------------

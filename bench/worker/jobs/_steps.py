@@ -6,6 +6,7 @@ import numpy as np
 
 from .. import host, measure, rendezvous
 from ..samples import first, joined, mapped, taken, unpacked
+from ..samples import first_loss as loss_of_step
 from . import Failed
 from ._common import arrays, has_dropout, loss_of, prepare
 
@@ -37,7 +38,7 @@ def started(job, answers, first_step):
     if mode == "inference":
         first_loss = loss_of(graph["loss"], np.asarray(first(result), np.float64), loaded[0][1])[0]
     elif first_loss is None:
-        first_loss = float(result)
+        first_loss = loss_of_step(result)
     expected = job["expected_loss"]
     if not abs(first_loss - expected) <= job["loss_tolerance"] * abs(expected):
         raise Failed("parity_failed", "first loss %.9g, the oracle's is %.9g (tolerance %g)" % (
@@ -55,7 +56,7 @@ def check_loss(prepared, graph, mode, x, y):
     inference mode, since the timed dropout draws its own masks.
     """
     if mode == "training" and not has_dropout(graph):
-        return float(prepared.gradients(x, y, {})[0])
+        return loss_of_step(prepared.gradients(x, y, {})[0])
     return loss_of(graph["loss"], np.asarray(first(prepared.forward(x)), np.float64), y)[0]
 
 

@@ -3,6 +3,7 @@
 import os
 
 from .. import host, measure, turns
+from ..samples import first_loss
 from ._common import peak_memory
 from ._ends import checked_at_the_end
 from ._steps import last_result, started
@@ -19,6 +20,6 @@ def run(job, directory, answers):
     last, memory = last_result(prepared), peak_memory(prepared)
     facts.update(checked_at_the_end(job, prepared, 1 + steps, facts["first_loss"]))
     return dict(
-        facts, facts=module.facts(), last_loss=float(last) if job["settings"]["mode"] == "training" else None,
+        facts, facts=module.facts(), last_loss=first_loss(last) if job["settings"]["mode"] == "training" else None,
         **memory
     )

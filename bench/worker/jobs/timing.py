@@ -1,6 +1,7 @@
 """The time of steps."""
 
 from .. import measure, precisions, rendezvous
+from ..samples import first_loss
 from ._common import peak_memory
 from ._ends import checked_at_the_end
 from ._steps import last_result, started, timed_steps
@@ -20,7 +21,7 @@ def run(job, directory, answers):
     facts.update(checked_at_the_end(job, prepared, 1 + timings * timed["steps_per_timing"], facts["first_loss"]))
     facts.update(ended_together(job, ranks, prepared))
     return dict(
-        timed, facts=module.facts(), last_loss=float(last) if job["settings"]["mode"] == "training" else None,
+        timed, facts=module.facts(), last_loss=first_loss(last) if job["settings"]["mode"] == "training" else None,
         result_error=None, policy=precisions.POLICIES[job["settings"]["precision"]],
         overflow_steps=overflow_steps, **dict(facts, **memory)
     )

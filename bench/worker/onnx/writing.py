@@ -12,7 +12,7 @@ import tempfile
 import numpy as np
 
 from .. import frameworks
-from ..graphs import inputs_of, output_names, output_values, outputs_of, shared_keys
+from ..graphs import for_inference, inputs_of, output_names, output_values, outputs_of, shared_keys
 from . import nodes
 
 OPSET = 20           # the first with Gelu; ONNX Runtime has it from 1.17, OpenVINO from 2024.0
@@ -30,6 +30,7 @@ def model(graph, weights):
     """
     import onnx
 
+    graph = for_inference(graph)
     network = Network(graph, weights)
     for layer in graph["layers"]:
         if layer["op"] not in nodes.NODES:

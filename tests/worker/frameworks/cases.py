@@ -46,7 +46,7 @@ from rigmark.bench.ir.ops.products import Matmul
 from rigmark.bench.ir.ops.recurrent import Gru, Lstm, Rnn
 from rigmark.bench.ir.ops.reduction import ArgMax, CumulativeSum, ReduceMax, ReduceMean, ReduceMin, ReduceSum
 from rigmark.bench.ir.ops.resampling import Resize
-from rigmark.bench.ir.training import Adam, AdamW, Optimizer, Sgd
+from rigmark.bench.ir.training import Adam, AdamW, Objective, Optimizer, Sgd
 
 SGD = Sgd(learning_rate=0.05, momentum=0.9)
 
@@ -938,6 +938,70 @@ def a_target_network() -> Graph:                     # that becomes the trained 
     return net.build(
         loss="mean_squared_error", optimizer=SGD, copies=(Copy(source="online.", target="target.", every=2),)
     )
+
+
+@_case
+def two_objectives() -> Graph:                       # each trains one of two networks, whose layers stand there again
+    return adversaries()
+
+
+def adversaries(rate: float = 0.0) -> Graph:
+    """A small generative adversarial network, with dropout if there is a rate."""
+    net = Builder("case", init="glorot_uniform")
+    net.add_input(Input(name="noise", shape=(5,)))
+    net.add_input(Input(name="again", shape=(5,)))
+    net.add_input(Input(name="picture", shape=(2, 4, 3)))
+    made, scores = {}, {}
+    for noise, like in (("noise", None), ("again", "makes.noise")):
+        with net.scope("makes"), net.scope(noise, like=like):
+            net.dense("spread", 24, of=noise)
+            net.reshape("image", (2, 4, 3))
+            net.batch_norm("normal")
+            made[noise] = net.tanh("tanh")
+            if rate:
+                made[noise] = net.dropout("dropout", rate)
+    for name, of, like in (
+        ("real", "picture", None), ("made", made["noise"], "judges.real"), ("again", made["again"], "judges.real"),
+    ):
+        with net.scope("judges"), net.scope(name, like=like):
+            net.conv2d("conv", 3, kernel=3, of=of)
+            net.batch_norm("normal")
+            net.add_layer("relu", LeakyRelu(slope=0.2))
+            net.flatten("flat")
+            scores[name] = net.dense("score", 1)
+    real = net.add_layer("real", Softplus(), net.add_layer("less", Negative(), scores["real"]))
+    judging = net.add("judging", of=(real, net.add_layer("false", Softplus(), scores["made"])))
+    making = net.add_layer("making", Softplus(), net.add_layer("less_again", Negative(), scores["again"]))
+    return net.build(
+        loss="value", optimizer=Adam(learning_rate=0.01, beta1=0.5), outputs=(made["noise"], scores["made"]),
+        objectives=(
+            Objective(name="judge", output=judging, trains=("judges.",), optimizer=SGD),
+            Objective(name="maker", output=making, trains=("makes.",)),
+        ),
+    )
+
+
+@_case
+def a_frozen_network() -> Graph:                     # of which no gradient is asked, but one into what it is given
+    net = Builder("case", (2, 4, 3))
+    change = net.parameter("change", (2, 4, 3), init="standard_normal")
+    net.add_layer("everywhere", Expand(), (change, "input"))
+    net.conv2d("conv", 4, kernel=3, of=net.add("picture", of=("input", "everywhere")))
+    net.batch_norm("norm")
+    net.add_layer("relu", LeakyRelu(slope=0.3))
+    net.flatten("flat")
+    scores = net.dense("scores", 5)
+    net.add_layer("square", Multiply(), (scores, scores))
+    return net.build(loss="value", optimizer=SGD, trains=("change",))
+
+
+@_case
+def targets_of_0_and_1() -> Graph:
+    net = Builder("case", (5,))
+    net.dense("hidden", 4)
+    net.tanh("tanh")
+    net.dense("scores", 3)
+    return net.build(loss="binary_cross_entropy", optimizer=SGD)
 
 
 # Losses and optimisers -------------------------------------------------------------------------------------------

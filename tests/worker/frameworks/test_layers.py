@@ -79,8 +79,10 @@ def cpu_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_every_layer_is_listed_in_each_direction_that_it_has_and_nothing_else(framework: str, layout: str, name: str):
     graph = CASES[name]
-    forward = {(layer.name, "forward") for layer in graph.layers}
-    trained = {(layer.name, "forward") for layer in graph.layers if graph.leads_to_loss(layer.name)}
+    forward, trained = (
+        {(layer.name, "forward") for layer in graph.layers if graph.runs(layer.name, training=training)}
+        for training in (False, True)
+    )
     trained |= {(layer.name, "backward") for layer in graph.layers if graph.needs_gradient(layer.name)}
     beside = {(LOSS, "forward"), (LOSS, "backward"), (OPTIMIZER, "update"), (GRADIENT_ADD, "backward")}
 

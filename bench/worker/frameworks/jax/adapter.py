@@ -15,7 +15,16 @@ import numpy as np
 from ...devices import index as device_index
 from ...devices import is_host
 from ...devices import kind as device_kind
-from ...graphs import copies, inputs_of, layers_for_loss, output_names, outputs_of, parameters_of, shared_keys
+from ...graphs import (
+    canonical_keys,
+    copies,
+    for_inference,
+    inputs_of,
+    layers_for_loss,
+    output_names,
+    outputs_of,
+    parameters_of,
+)
 from ...precisions import WITHOUT_TRAINING
 from ...samples import mapped, packed, parts_of, unpacked
 from ...tracing import LOSS, OPTIMIZER, hlo, trace
@@ -34,6 +43,7 @@ LOWERINGS = lowerings.LOWERINGS
 
 # NCHW takes 1.21 of the time in inference and 1.10 in training (ResNet-18, batch 8, one core of a Zen 5 CPU).
 ACCUMULATES = True
+OBJECTIVES = True
 BEST = {"inference": ("xla", "channels_last"), "training": ("xla", "channels_last")}
 
 # XLA may put many convolutions of a CPU program into one call of a library (the last six of ResNet-18's inference),
@@ -62,6 +72,12 @@ def prepare(graph, weights, settings, kind=None):
     jax.config.update("jax_enable_x64", settings["precision"] == "fp64")
     is_cpu = is_host(settings["device"])
     device = cpu_device(jax) if is_cpu else cuda_device(jax, settings["device"], settings["precision"])
+    if settings["mode"] != "training":
+        graph = for_inference(graph)
+    if "objectives" in graph:
+        from . import objectives
+
+        kind = objectives.JaxObjectives
     return (kind or JaxPrepared)(jax, graph, weights, settings, device)
 
 
@@ -127,7 +143,18 @@ def _mean_squared_error(jax, output, y):
     return ((output - y) ** 2).mean()
 
 
-LOSSES = {"softmax_cross_entropy": _softmax_cross_entropy, "mean_squared_error": _mean_squared_error}
+def _binary_cross_entropy(jax, output, y):
+    return (jax.nn.softplus(output) - output * y).mean()
+
+
+def _value(jax, output, y):
+    return output.mean()
+
+
+LOSSES = {
+    "softmax_cross_entropy": _softmax_cross_entropy, "mean_squared_error": _mean_squared_error,
+    "binary_cross_entropy": _binary_cross_entropy, "value": _value,
+}
 
 
 # Mixed precision. Defaults of Keras' LossScaleOptimizer, and of Flax's DynamicScale but for the first scale.
@@ -205,7 +232,7 @@ class JaxPrepared(Prepared):
         for_loss = {layer["name"] for layer in layers_for_loss(graph)}
         self._for_loss = [each for each in self._layers if each[0]["name"] in for_loss]
         self._flattened = {name + "/weight": image for name, image in self._plan.dense.items()}  # by key of a parameter
-        self._shared = shared_keys(graph)
+        self._shared = canonical_keys(graph)
         self._copies = copies(graph)
         for _, keys in self._copies:
             self._plan.refuse_copies(keys)
@@ -448,7 +475,8 @@ class JaxPrepared(Prepared):
     def _run(self, weights, x, run, layers=None):
         values = dict(zip(self._inputs, unpacked(x)))
         for layer, outputs, turns in layers or (self._for_loss if run.is_training else self._layers):
-            own = {p["name"]: weights[p["key"]] for p in layer["parameters"]}
+            # Layers that share running statistics move them one after the other.
+            own = {p["name"]: run.statistics.get(p["key"], weights[p["key"]]) for p in layer["parameters"]}
             with self._jax.named_scope(layer["name"]):
                 inputs = [self._turned(values[name], turn) for name, turn in zip(layer["inputs"], turns)]
                 result = self._lowered(layer["op"])(run, layer, own, *inputs)
@@ -504,8 +532,8 @@ class JaxPrepared(Prepared):
     def _target(self, y):
         if self._graph["loss"] == "softmax_cross_entropy":
             return self._samples(np.asarray(y, np.int32))
-        dtype = np.float64 if self._stored.itemsize == 8 else np.float32
-        return self._samples(self._as_value(self._outputs[0], np.asarray(y, dtype)))
+        y = np.asarray(y, np.float64 if self._stored.itemsize == 8 else np.float32)
+        return self._samples(y if self._graph["loss"] == "value" else self._as_value(self._outputs[0], y))
 
     def _masks(self, masks):
         """None if there is no mask, so that a network without dropout has one program for proofs and timed steps."""

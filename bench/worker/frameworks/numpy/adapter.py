@@ -12,18 +12,22 @@ import numpy as np
 from ...devices import is_host
 from ...graphs import (
     copies,
+    for_inference,
     inputs_of,
     last_readers,
     layer_of,
     layers_for_loss,
+    objectives,
     output_names,
     outputs_of,
     with_gradient,
+    without_objectives,
 )
 from ...samples import count, mapped, packed, part_of, unpacked
 from ...tracing import GRADIENT_ADD, LOSS, OPTIMIZER
 from ...tracing.timeline import Timeline
 from .. import Prepared, Unsupported
+from .._objectives import Objectives, merged
 from .lowerings import LOWERINGS
 
 DISTRIBUTIONS = ("numpy",)
@@ -33,6 +37,7 @@ LAYOUTS = ("nchw",)
 PRECISIONS = ("fp32", "fp64")
 DEVICES = ("cpu",)
 ACCUMULATES = True
+OBJECTIVES = True
 BEST = {"inference": ("eager", "nchw"), "training": ("eager", "nchw")}
 
 DTYPES = {"fp32": np.float32, "fp64": np.float64}
@@ -51,14 +56,28 @@ def mean_squared_error(output, target):
     return np.mean(difference ** 2), 2 * difference / output.dtype.type(difference.size)
 
 
-LOSSES = {"softmax_cross_entropy": softmax_cross_entropy, "mean_squared_error": mean_squared_error}
+def binary_cross_entropy(output, target):
+    target = np.asarray(target, dtype=output.dtype)
+    shrunk = np.exp(-np.abs(output))
+    loss = np.mean(np.maximum(output, 0) - output * target + np.log1p(shrunk))
+    return loss, (np.where(output > 0, 1, shrunk) / (1 + shrunk) - target) / output.dtype.type(output.size)
+
+
+def value(output, target):
+    return np.mean(output), np.full_like(output, 1 / output.size)
+
+
+LOSSES = {
+    "softmax_cross_entropy": softmax_cross_entropy, "mean_squared_error": mean_squared_error,
+    "binary_cross_entropy": binary_cross_entropy, "value": value,
+}
 
 
 def loss_and_gradient(kind, output, target):
     """(loss as a float, its gradient for the output) of a loss by its name.
 
     ``output`` is (samples, classes) or (samples, steps, classes) with ``target`` int (samples,) or (samples, steps)
-    for softmax_cross_entropy; for mean_squared_error both have one shape.
+    for softmax_cross_entropy; for value there is no target, and for the others both have one shape.
     """
     loss, gradient = LOSSES[kind](output, target)
     return float(loss), gradient
@@ -143,9 +162,12 @@ class Network(Prepared):
         self._batches = [(self._input(x), y) for x, y in batches]
         self._steps = 0
 
-    def step(self):
-        x, y = self._batches[self._steps % len(self._batches)]
+    def next_batch(self):
         self._steps += 1
+        return self._batches[(self._steps - 1) % len(self._batches)]
+
+    def step(self):
+        x, y = self.next_batch()
         self._result = (
             self.descend(x, y, self._draw_masks(count(x)))[0] if self._is_training else self._forward(x)[0]
         )
@@ -194,8 +216,9 @@ class Network(Prepared):
         kept = self._random.random([samples, *layer["output_shape"]], dtype=np.float32) >= rate
         return kept * self._dtype(1 / (1 - rate))
 
-    def _operation(self, layer, masks):
-        weights = {p["name"]: self._weights[p["key"]] for p in layer["parameters"]}
+    def _operation(self, layer, masks, statistics):
+        # Layers that share running statistics move them one after the other.
+        weights = {p["name"]: statistics.get(p["key"], self._weights[p["key"]]) for p in layer["parameters"]}
         mask = masks.get(layer["name"]) if masks else None
         return LOWERINGS[layer["op"]](
             layer["attributes"], weights,
@@ -211,22 +234,31 @@ class Network(Prepared):
         shards = []
         for part in self._parts(count(x), self._shards * self._accumulate):
             shards.append({})
-            self._forward(self._input(part_of(x, part)), {name: mask[part] for name, mask in masks.items()}, shards[-1])
+            own_masks = {name: mask[part] for name, mask in masks.items()}
+            self._forward(self._input(part_of(x, part)), own_masks, seen=shards[-1])
         return {name: np.concatenate([shard[name] for shard in shards]) for name in shards[0]}
 
-    def _forward(self, x, masks=None, seen=None):
-        """(output, operations that can run backward); inference, and no operations, without masks."""
+    def _forward(self, x, masks=None, statistics=None, seen=None):
+        """(output, operations that can run backward); inference, and no operations, without masks.
+
+        ``statistics`` receives the new running statistics by key, ``seen`` what ``decided`` answers.
+        """
         is_training = masks is not None
+        statistics = {} if statistics is None else statistics
         values = dict(zip(self._inputs, unpacked(x)))
         operations = []
         for layer in self._for_loss if is_training else self._graph["layers"]:
-            operation = self._operation(layer, masks)
+            operation = self._operation(layer, masks, statistics)
             if seen is not None and layer["op"] in DECIDING:
                 seen[layer["name"]] = values[layer["inputs"][0]]
             output = operation.forward(*[values[name] for name in layer["inputs"]])
             values.update(zip(outputs_of(layer), output if isinstance(output, tuple) else (output,)))
             if is_training:
                 operations.append(operation)
+                statistics.update(
+                    (p["key"], operation.statistics[p["name"]]) for p in layer["parameters"]
+                    if p["name"] in operation.statistics
+                )
             for name in set(layer["inputs"]):
                 if self._last_read.get(name) == layer["name"]:
                     del values[name]
@@ -273,10 +305,10 @@ class Network(Prepared):
         return sum(each.astype(sent_as) / sent_as(self._shards) for each in shards).astype(self._dtype)
 
     def _gradients_of_shard(self, x, y, masks):
-        output, operations = self._forward(x, masks)
+        gradients, statistics = {}, {}
+        output, operations = self._forward(x, masks, statistics)
         loss, gradient = self._loss_and_gradient(output, y)
         arriving = {self._outputs[0]: gradient}
-        gradients, statistics = {}, {}
         for layer in reversed(self._for_loss):
             operation = operations.pop()             # which also frees the arrays that it kept
             if layer["name"] not in self._with_gradient:
@@ -290,8 +322,6 @@ class Network(Prepared):
                 if p["is_trainable"] and p["name"] in operation.gradients:
                     part = operation.gradients[p["name"]]
                     gradients[key] = self._sum(gradients[key], part) if key in gradients else part
-                if p["name"] in operation.statistics:
-                    statistics[key] = operation.statistics[p["name"]]
         return loss, gradients, statistics
 
     def descend(self, x, y, masks):
@@ -331,8 +361,8 @@ class WatchedNetwork(Network):
     def _draw_mask(self, layer, samples):
         return self._timeline.booked((layer["name"], "forward"), super()._draw_mask)(layer, samples)
 
-    def _operation(self, layer, masks):
-        return WatchedOperation(super()._operation(layer, masks), layer["name"], self._timeline)
+    def _operation(self, layer, masks, statistics):
+        return WatchedOperation(super()._operation(layer, masks, statistics), layer["name"], self._timeline)
 
 
 class WatchedOperation:
@@ -343,7 +373,9 @@ class WatchedOperation:
         self.gradients, self.statistics = {}, {}
 
     def forward(self, *inputs):
-        return self._timeline.booked((self._name, "forward"), self._operation.forward)(*inputs)
+        output = self._timeline.booked((self._name, "forward"), self._operation.forward)(*inputs)
+        self.statistics = self._operation.statistics
+        return output
 
     def backward(self, *gradients):
         return self._timeline.booked((self._name, "backward"), self._backward)(*gradients)
@@ -351,7 +383,7 @@ class WatchedOperation:
     def _backward(self, *gradients):
         operation, self._operation = self._operation, None       # its time includes freeing the arrays that it kept
         passed_on = operation.backward(*gradients)
-        self.gradients, self.statistics = operation.gradients, operation.statistics
+        self.gradients = operation.gradients
         return passed_on
 
 
@@ -395,8 +427,8 @@ class RoundedNetwork(Network):
         super().__init__(graph, weights, settings)
         self._rounding = Rounding(**settings["rounding"])
 
-    def _operation(self, layer, masks):
-        operation = super()._operation(layer, masks)
+    def _operation(self, layer, masks, statistics):
+        operation = super()._operation(layer, masks, statistics)
         if not self._rounding.is_stored and layer["op"] not in self._rounding.takers:
             return operation
         operation.rounding = self._rounding
@@ -430,6 +462,42 @@ class RoundedOperation:
         return rounding.stored(passed_on)
 
 
+class NetworkOfObjectives(Objectives):
+    def __init__(self, kind, graph, weights, settings):
+        whole = kind(without_objectives(graph), weights, settings)
+        super().__init__(whole, [kind(each, weights, settings) for each in objectives(graph)])
+        for part in self._parts:
+            part._weights = whole._weights
+
+    def _next_batch(self):
+        return self._whole.next_batch()
+
+    def _take_turn(self, part, x, y):
+        return part.descend(x, y, part._draw_masks(count(x)))[0]
+
+    def output(self, x, is_training):
+        """As of a Network, but in inference only: in training each objective has an output of its own."""
+        return self._whole.output(x, is_training)
+
+    def descend(self, x, y, masks):
+        """One training step: (losses, each before the update of its objective, {key: gradient})."""
+        answers = [part.descend(x, y, masks) for part in self._parts]
+        return np.array([loss for loss, _ in answers]), merged([gradients for _, gradients in answers])
+
+    def decided(self, x, masks):
+        return merged([part.decided(x, masks) for part in self._parts])
+
+    def layer_times(self, steps):
+        timeline, parts = Timeline(), self._parts
+        self._parts = [WatchedNetwork(part, timeline) for part in parts]
+        try:
+            for _ in range(steps):
+                timeline.step(self.step, self.synchronize)
+        finally:
+            self._parts = parts
+        return timeline.plain()
+
+
 def prepare(graph, weights, settings):
     if settings["precision"] not in DTYPES:
         raise Unsupported("NumPy's matrix products run in fp32 or fp64, not " + settings["precision"])
@@ -442,7 +510,12 @@ def prepare(graph, weights, settings):
     set_threads = openblas_function("set_num_threads")
     if set_threads is not None:
         set_threads(settings["threads"])
-    return (RoundedNetwork if "rounding" in settings else Network)(graph, weights, settings)
+    if settings["mode"] != "training":
+        graph = for_inference(graph)
+    kind = RoundedNetwork if "rounding" in settings else Network
+    if "objectives" in graph:
+        return NetworkOfObjectives(kind, graph, weights, settings)
+    return kind(graph, weights, settings)
 
 
 def openblas_function(name):

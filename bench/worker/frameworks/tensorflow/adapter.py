@@ -14,7 +14,15 @@ import numpy as np
 from ...devices import index as device_index
 from ...devices import is_host
 from ...devices import kind as device_kind
-from ...graphs import copies, inputs_of, layers_for_loss, output_names, parameters_of, shared_keys
+from ...graphs import (
+    canonical_keys,
+    copies,
+    for_inference,
+    inputs_of,
+    layers_for_loss,
+    output_names,
+    parameters_of,
+)
 from ...precisions import WITHOUT_TRAINING
 from ...samples import packed, parts_of, unpacked
 from ...tracing import hlo, trace, xplane
@@ -34,6 +42,7 @@ DEVICES = ("cpu", "cuda")
 LOWERINGS = lowerings.LOWERINGS
 
 ACCUMULATES = True
+OBJECTIVES = True
 # XLA is slower on a CPU: 1.2 of the time of tf.function for ResNet-18 in inference, 1.4 in training.
 BEST = {"inference": ("compiled", "channels_last"), "training": ("compiled", "channels_last")}
 
@@ -51,6 +60,12 @@ def prepare(graph, weights, settings, kind=None):
     is_cpu = is_host(settings["device"])
     device = cpu_device(tf) if is_cpu else cuda_device(tf, settings["device"], settings["precision"])
     tf.random.set_seed(settings["seed"])
+    if settings["mode"] != "training":
+        graph = for_inference(graph)
+    if "objectives" in graph:
+        from . import objectives
+
+        kind = objectives.TensorflowObjectives
     return (kind or TensorflowPrepared)(tf, graph, weights, settings, device)
 
 
@@ -114,7 +129,18 @@ def _mean_squared_error(tf, output, y):
     return tf.reduce_mean(tf.math.squared_difference(output, y))
 
 
-LOSSES = {"softmax_cross_entropy": _softmax_cross_entropy, "mean_squared_error": _mean_squared_error}
+def _binary_cross_entropy(tf, output, y):
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(y, output.dtype), logits=output))
+
+
+def _value(tf, output, y):
+    return tf.reduce_mean(output)
+
+
+LOSSES = {
+    "softmax_cross_entropy": _softmax_cross_entropy, "mean_squared_error": _mean_squared_error,
+    "binary_cross_entropy": _binary_cross_entropy, "value": _value,
+}
 
 
 def _scope_of(key):
@@ -178,7 +204,7 @@ class TensorflowPrepared(Prepared):
             p["key"]: lowerings.layouts(layer, p["name"], self._plan.dense.get(layer["name"]))
             for layer in graph["layers"] for p in layer["parameters"]
         }
-        layouts.update((key, lowerings.UNCHANGED) for key in shared_keys(graph))
+        layouts.update((key, lowerings.UNCHANGED) for key in canonical_keys(graph))
         return layouts
 
     def _compiled(self, function):
@@ -206,7 +232,7 @@ class TensorflowPrepared(Prepared):
             self._tf.test.experimental.sync_devices()
 
     def result(self):
-        return float(self._last.numpy()) if self._is_training else self._output(self._last)
+        return self._number(self._last) if self._is_training else self._output(self._last)
 
     def peak_memory_bytes(self):
         """Peak bytes that the device's allocator had given out."""
@@ -290,12 +316,12 @@ class TensorflowPrepared(Prepared):
         while scaling is not None and scaling.scale > 1 and not scaling.are_finite(gradients):
             scaling.shrink()                     # as a step with an overflow would
             loss, gradients = self._differentiate(*arrays)
-        return float(loss.numpy()), {key: self._canonical(key, g) for key, g in zip(self._trainable, gradients)}
+        return self._number(loss), {key: self._canonical(key, g) for key, g in zip(self._trainable, gradients)}
 
     def train(self, x, y, masks):
         self._make_optimizer()
         with refusals(_MISSING_KERNEL):
-            return float(self._update(self._input(x), self._target(y), self._masks(masks)).numpy())
+            return self._number(self._update(self._input(x), self._target(y), self._masks(masks)))
 
     def weights(self):
         return {key: self._canonical(key, variable) for key, variable in self._variables.items()}
@@ -409,6 +435,9 @@ class TensorflowPrepared(Prepared):
 
     # Arrays to tensors and back.
 
+    def _number(self, loss):
+        return float(loss.numpy())
+
     def _tensor(self, array):
         # A copy: the tensor may otherwise share NumPy's memory.
         dtype = self._stored.as_numpy_dtype if np.issubdtype(array.dtype, np.floating) else None
@@ -419,7 +448,7 @@ class TensorflowPrepared(Prepared):
         return packed([self._value(name, each) for name, each in zip(self._inputs, unpacked(x))])
 
     def _target(self, y):
-        return self._value(self._outputs[0], y)
+        return self._tensor(y) if self._graph["loss"] == "value" else self._value(self._outputs[0], y)
 
     def _masks(self, masks):
         return {name: self._value(name, mask) for name, mask in masks.items()}

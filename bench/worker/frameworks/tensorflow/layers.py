@@ -2,7 +2,7 @@
 
 import collections
 
-from ...graphs import last_readers, output_names, outputs_of, shared_keys
+from ...graphs import canonical_keys, last_readers, output_names, outputs_of
 from ...tracing import xplane
 from . import lowerings
 
@@ -58,7 +58,7 @@ def lowered(tf, graph, plan, variables, settings, device, more=None):
     }
     stored, computed = formats(tf, settings["precision"])
     last_reader = last_readers(graph["layers"], output_names(graph))
-    shared = shared_keys(graph)
+    shared = canonical_keys(graph)
     layers = []
     for layer in graph["layers"]:
         name = layer["name"]

@@ -16,7 +16,7 @@ import numpy as np
 from ...devices import index as device_index
 from ...devices import is_host
 from ...devices import kind as device_kind
-from ...graphs import copies, layers_for_loss, with_gradient
+from ...graphs import copies, for_inference, layers_for_loss, with_gradient
 from ...precisions import WITHOUT_TRAINING
 from ...samples import mapped, parts_of
 from ...tracing.timeline import Timeline
@@ -36,6 +36,7 @@ LOWERINGS = lowerings.LOWERINGS
 # torch.compile is faster still in inference on a CPU (0.8 of eager's time for ResNet-18, training equal), but every
 # process pays 10 to 30 s of compilation for it, so users must choose it; it is not the default.
 ACCUMULATES = True
+OBJECTIVES = True
 BEST = {"inference": ("eager", "channels_last"), "training": ("eager", "channels_last")}
 
 
@@ -51,6 +52,12 @@ def prepare(graph, weights, settings, kind=None):
             torch.set_num_interop_threads(1)
     if not is_host(settings["device"]):
         start_cuda(torch, settings["device"], settings["precision"])
+    if settings["mode"] != "training":
+        graph = for_inference(graph)
+    if "objectives" in graph:
+        from . import objectives
+
+        kind = objectives.TorchObjectives
     return (kind or TorchPrepared)(torch, graph, weights, settings)
 
 
@@ -178,7 +185,18 @@ def _mean_squared_error(functional, output, y):
     return functional.mse_loss(_widened(output), y)
 
 
-LOSSES = {"softmax_cross_entropy": _softmax_cross_entropy, "mean_squared_error": _mean_squared_error}
+def _binary_cross_entropy(functional, output, y):
+    return functional.binary_cross_entropy_with_logits(_widened(output), y)
+
+
+def _value(functional, output, y):
+    return _widened(output).mean()
+
+
+LOSSES = {
+    "softmax_cross_entropy": _softmax_cross_entropy, "mean_squared_error": _mean_squared_error,
+    "binary_cross_entropy": _binary_cross_entropy, "value": _value,
+}
 
 
 def _sgd(optim, parameters, o):
@@ -290,7 +308,7 @@ class TorchPrepared(Prepared):
         node = self._torch.ones(1, requires_grad=True).sum().grad_fn
         if self._is_training and not hasattr(node, "register_prehook"):
             raise Unsupported(f"layer times of training need PyTorch 2.0 or newer, this is {self._torch.__version__}")
-        timeline = _cuda_timeline(self._torch) if self._is_cuda else Timeline()
+        timeline = cuda_timeline(self._torch) if self._is_cuda else Timeline()
         if self._is_eager:
             self._book_steps(timeline, steps, {name: self._layers[name] for name in self._running_layers})
             return timeline.plain()
@@ -471,7 +489,7 @@ class CudaTimer:
         return self._begin.elapsed_time(self._end) / 1000     # CUDA says milliseconds
 
 
-def _cuda_timeline(torch):
+def cuda_timeline(torch):
     """A timeline on the device's own clock: its marks are events of the current stream."""
     def mark():
         event = torch.cuda.Event(enable_timing=True)

@@ -10,8 +10,9 @@ def _batch_norm(run, layer, weights, x):
         count = x.size // x.shape[channel]
         batch_mean, batch_variance = x.mean(axes), x.var(axes)
         unbiased = batch_variance * (count / max(count - 1, 1))
+        keys = {p["name"]: p["key"] for p in layer["parameters"]}
         for name, old, new in (("mean", mean, batch_mean), ("variance", variance, unbiased)):
-            run.statistics[layer["name"] + "/" + name] = (1 - a["momentum"]) * old + a["momentum"] * new
+            run.statistics[keys[name]] = (1 - a["momentum"]) * old + a["momentum"] * new
         mean, variance = batch_mean, batch_variance
     scale = run.lax.rsqrt(variance + a["epsilon"]) * weights["gamma"]
     return (x - spread(mean, x)) * spread(scale, x) + spread(weights["beta"], x)

@@ -4,13 +4,13 @@
 def _batch_norm(tf, layer):
     if layer["is_fp64"]:
         return _composed_batch_norm(tf, layer)                   # the fused operation has no kernel for it
-    a, name = layer["attributes"], layer["name"]
+    a, keys = layer["attributes"], {p["name"]: p["key"] for p in layer["parameters"]}
     is_vector = len(layer["input_shapes"][0]) == 1
 
     def forward(run, x, gamma, beta, mean, variance):
         if is_vector:
             x = x[:, None, None, :]
-        old = (mean, variance)
+        old = _so_far(run, keys, mean, variance)
         if run.is_training and a["momentum"] == 1:
             old = ([], [])                                       # it rejects statistics that it would ignore
         # The public function raises epsilon to 1.001e-5.
@@ -19,24 +19,29 @@ def _batch_norm(tf, layer):
             exponential_avg_factor=a["momentum"], is_training=run.is_training,
         )
         if run.is_training:
-            run.statistics[name + "/mean"] = norm.batch_mean     # already mixed with the old ones
-            run.statistics[name + "/variance"] = norm.batch_variance
+            run.statistics[keys["mean"]] = norm.batch_mean       # already mixed with the old ones
+            run.statistics[keys["variance"]] = norm.batch_variance
         return norm.y[:, 0, 0, :] if is_vector else norm.y
 
     return forward
 
 
+def _so_far(run, keys, mean, variance):
+    """The running statistics, which earlier layers that share them may have moved in this pass."""
+    return run.statistics.get(keys["mean"], mean), run.statistics.get(keys["variance"], variance)
+
+
 def _composed_batch_norm(tf, layer):
-    a, name = layer["attributes"], layer["name"]
+    a, keys = layer["attributes"], {p["name"]: p["key"] for p in layer["parameters"]}
     axes = list(range(len(layer["input_shapes"][0])))            # all but the last, the batch among them
 
     def forward(run, x, gamma, beta, mean, variance):
         if run.is_training:
-            old, (mean, variance) = (mean, variance), tf.nn.moments(x, axes)
+            old, (mean, variance) = _so_far(run, keys, mean, variance), tf.nn.moments(x, axes)
             count = tf.cast(tf.size(x) // x.shape[-1], x.dtype)
             unbiased = variance * count / tf.maximum(count - 1, 1)
             for key, before, new in (("mean", old[0], mean), ("variance", old[1], unbiased)):
-                run.statistics[name + "/" + key] = (1 - a["momentum"]) * before + a["momentum"] * new
+                run.statistics[keys[key]] = (1 - a["momentum"]) * before + a["momentum"] * new
         return (x - mean) * (tf.math.rsqrt(variance + a["epsilon"]) * gamma) + beta
 
     return forward

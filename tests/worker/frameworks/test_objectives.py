@@ -1,0 +1,97 @@
+"""Training steps of several objectives, in every framework that has them."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rigmark.bench.enums import Precision
+from rigmark.bench.ir import weights as ir_weights
+from rigmark.bench.trials import parity
+from rigmark.bench.worker import frameworks, proof
+from rigmark.bench.worker.frameworks import Unsupported
+from tests.worker.frameworks.cases import adversaries
+
+GRAPH = adversaries(rate=0.25)           # whose masks belong to one of the objectives, or to both
+SAMPLES = 6
+INSTALLED = [name for name in frameworks.NAMES if importlib.util.find_spec(frameworks.load(name).IMPORTS) is not None]
+HAVING = [name for name in INSTALLED if getattr(frameworks.load(name), "OBJECTIVES", False)]
+
+
+def prepared(name: str, **settings: Any) -> Any:
+    adapter = frameworks.load(name)
+    compile_mode, layout = adapter.BEST["training"]
+    weights = ir_weights.perturbed(GRAPH, ir_weights.initial_weights(GRAPH, 1), 1)
+    return adapter.prepare(GRAPH.plain(), weights, {
+        "mode": "training", "precision": "fp32", "compile_mode": compile_mode, "layout": layout, "device": "cpu",
+        "threads": 1, "seed": 1, **settings,
+    })
+
+
+def answer(network: Any) -> dict[str, Any]:
+    return proof.answer(network, GRAPH.plain(), *ir_weights.synthetic_batch(GRAPH, SAMPLES, 1), seed=3)
+
+
+@pytest.mark.parametrize("name", HAVING)
+def test_the_proof_agrees_with_parts_of_a_batch_and_with_dropout(name: str):
+    oracle = answer(prepared("numpy", precision="fp64", accumulate=2))
+
+    assert parity.compare(answer(prepared(name, accumulate=2)), oracle, Precision.FP32).failures() == []
+
+
+def test_the_second_objective_meets_what_the_first_has_changed():
+    network = prepared("numpy", precision="fp64")
+    x, y = ir_weights.synthetic_batch(GRAPH, SAMPLES, 1)
+    masks = proof.dropout_masks(GRAPH.plain(), SAMPLES, 3)
+    before = network.gradients(x, y, masks)[0]
+    losses = network.train(x, y, masks)
+
+    assert losses[0] == before[0]
+    assert losses[1] != pytest.approx(before[1], rel=1e-3)
+
+
+def test_a_gradient_is_judged_beside_those_of_its_own_objective():
+    """Beside a large gradient of another network a wrong small one would not show."""
+    oracle = {
+        "output": np.ones(1), "losses": np.ones((4, 2)),
+        "gradient:a:x/weight": np.full(1, 1e6), "gradient:b:y/weight": np.ones(1),
+    }
+    wrong = {**oracle, "gradient:b:y/weight": np.full(1, 1.5)}
+
+    assert parity.compare(oracle, oracle, Precision.FP32).failures() == []
+    assert parity.compare(wrong, oracle, Precision.FP32).failures() == [
+        "gradient off by 0.5 (allowed 1e-04, worst at b:y/weight)"]
+
+
+def test_a_wrong_loss_of_the_second_objective_is_found_in_every_step():
+    oracle = {"output": np.ones(1), "losses": np.ones((4, 2)), "gradient:a:x/weight": np.ones(1)}
+    for step, name in enumerate(("second", "second", "third")):
+        losses = np.ones((4, 2))
+        losses[step, 1] = 1.5
+
+        failures = parity.compare({**oracle, "losses": losses}, oracle, Precision.FP32).failures()
+
+        assert [each.partition(" (")[0] for each in failures] == [f"{name} loss off by 0.5"]
+
+
+@pytest.mark.parametrize("name", [name for name in INSTALLED if name not in HAVING])
+def test_a_framework_that_has_no_objectives_says_so(name: str):
+    with pytest.raises(Unsupported, match=r"several objectives: judge, maker|has no mode 'training'"):
+        prepared(name)
+
+
+def test_running_statistics_that_layers_share_move_with_each_of_them():
+    network = prepared("numpy", precision="fp64")
+    x, y = ir_weights.synthetic_batch(GRAPH, SAMPLES, 1)
+    network.train(x, y, proof.dropout_masks(GRAPH.plain(), SAMPLES, 3))
+    after = network.weights()["judges.real.normal/mean"]
+
+    # Of three batches a tenth each: what was there before counts 0.9 ** 3, so that a mean of 1,000 tells their number.
+    far = prepared("numpy", precision="fp64")
+    far._whole._weights["judges.real.normal/mean"] += 1000.0
+    far.train(x, y, proof.dropout_masks(GRAPH.plain(), SAMPLES, 3))
+    moved = far.weights()["judges.real.normal/mean"] - after
+    assert moved == pytest.approx(1000 * 0.9 ** 3)
