@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from rigmark.bench.analysis.comparison.pairs import CONTENDED, OPEN
 from rigmark.bench.analysis.comparison.verdicts import SAID, CaseVerdict, Verdicts, change
 from rigmark.bench.analysis.statistics.decision import Decision
 from rigmark.bench.enums import Clock
-from rigmark.bench.store.record import BASE, SIDES
+from rigmark.bench.store.record import BASE, NEW, SIDES
 
 PAIR_TIME_S = 0.3            # least seconds of a pair: several short turns
 TURNS_AT_MOST = 30           # of each side in a pair
@@ -104,6 +104,7 @@ class Turns:
         self._units: list[Unit] = []
         self._pairs: list[dict[str, Any]] = []
         self._coin = random.Random(seed)
+        self._only: dict[str, set[str]] = {side: set() for side in SIDES}     # cases that one side lacks
 
     def run(
         self, before: Callable[[str], None] = lambda label: None, monotonic: Callable[[], float] = time.monotonic
@@ -141,7 +142,10 @@ class Turns:
 
     def _verdicts(self, cases: list[CaseVerdict]) -> Verdicts:
         base, new = self._names
-        return Verdicts(base=base, new=new, cases=tuple(cases), notes=self._kind.notes(), of_steps=False)
+        return Verdicts(
+            base=base, new=new, cases=tuple(cases), notes=self._kind.notes(), of_steps=False,
+            only_base=tuple(sorted(self._only[BASE])), only_new=tuple(sorted(self._only[NEW])),
+        )
 
     def _pair(self, unit: Unit) -> None:
         """One pair of a unit; before its first, both sides warm up."""
@@ -161,6 +165,9 @@ class Turns:
                 for side in order:
                     turns[side].append(self._kind.turn(unit.name, side))
                 first.append(order[0])
+            self._find_cases(unit, turns)
+            for side in SIDES:
+                _check_cases(unit, turns[side])
         except TurnFailed as error:
             unit.failures.append(Failure(side=side, error=error))
             self._pairs.append({**_stored(unit.name, first, turns), "failure": {
@@ -170,12 +177,19 @@ class Turns:
         finally:
             unit.seconds.append(time.monotonic() - started)
         self._pairs.append(_stored(unit.name, first, turns))
-        if not unit.cases:
-            unit.cases = [
-                Case(label=label, quantity=self._kind.quantity(label)) for label in turns[BASE][0].numbers
-            ]
         for case in unit.cases:
             case.add(turns)
+
+    def _find_cases(self, unit: Unit, turns: dict[str, list[Turn]]) -> None:
+        """The cases of a unit are those that both sides have in its first pair."""
+        if unit.cases:
+            return
+        labels = {side: dict.fromkeys(turns[side][0].numbers) for side in SIDES}
+        for side, other in (SIDES, SIDES[::-1]):
+            self._only[side] |= labels[side].keys() - labels[other].keys()
+        unit.cases = [
+            Case(label=label, quantity=self._kind.quantity(label)) for label in labels[BASE] if label in labels[NEW]
+        ]
 
     def _keep(self) -> None:
         self._store({
@@ -184,7 +198,10 @@ class Turns:
         })
 
     def _case(self, unit: Unit, case: Case, decision: Decision | None, twin: Decision | None) -> CaseVerdict:
-        assert decision is not None
+        if decision is None or not case.pairs:
+            return CaseVerdict(
+                label=case.label, facts={}, verdict=None, has_failed=True, reason=_reason(unit.failures[0]),
+            )
         doubts = [*self._kind.doubts(case.label)]
         if unit.failures:
             failure = _reason(unit.failures[0])
@@ -205,6 +222,16 @@ def turns_per_pair(wall_times_s: list[float]) -> int:
     """How many turns each side has in a pair, for both alike."""
     shortest_s = min(wall_times_s, default=PAIR_TIME_S)
     return max(1, min(TURNS_AT_MOST, math.ceil(PAIR_TIME_S / (2 * max(shortest_s, 1e-6)))))
+
+
+def _check_cases(unit: Unit, turns: Sequence[Turn]) -> None:
+    """Raises TurnFailed unless every turn has the number of every case, and there is a case."""
+    if not unit.cases:
+        raise TurnFailed(Ending.NO_NUMBER, "it gives no number that the other side gives too")
+    for turn in turns:
+        for case in unit.cases:
+            if case.label not in turn.numbers:
+                raise TurnFailed(Ending.NO_NUMBER, f"a turn did not give the number of {case.label}, as others did")
 
 
 def _contention(case: Case) -> float | None:

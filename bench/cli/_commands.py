@@ -63,7 +63,7 @@ def refuse(given: Mapping[str, Any], *, is_command: bool) -> None:
 
 def decided(
     commands: tuple[Words, Words], names: tuple[str | None, str | None], results: Path, *, what: str,
-    metric: tuple[str | None, str | None, str | None], lower: bool, higher: bool, margin: float | None,
+    metric: tuple[str | None, str | None, str | None], is_google: bool, lower: bool, higher: bool, margin: float | None,
     same_output: bool, warm_ups: int, build_command: str | None, clock: Clock, beneath: str, threads: str | None,
     budget_s: float, timeout_s: float,
 ) -> Verdicts:
@@ -86,6 +86,8 @@ def decided(
     if metric[2] is not None and metric[2] not in list(_printed.Take):
         raise unknown("number to take", metric[2], _printed.Take)
     number = _printed.metric(metric[0], metric[1], _printed.Take(metric[2]) if metric[2] else None)
+    if is_google and (number is not None or what != "time"):
+        raise UserError("--metric-google judges the time of each benchmark; leave --what and other metrics out")
     _check_direction(number is not None, what, clock, lower=lower, higher=higher, margin=margin)
     if warm_ups < 0:
         raise UserError(f"--warm-up must be at least 0, not {warm_ups}")
@@ -94,8 +96,8 @@ def decided(
         raise UserError("--build-command builds git revisions, and no side is one; leave it out")
     settings = kind.Settings(
         what=kind.What.MEMORY if what == "memory" else kind.What.CPU if clock is Clock.CPU else kind.What.WALL,
-        metric=number, is_higher_better=higher, margin=margin, same_output=same_output, timeout_s=timeout_s,
-        build_command=build_command, cpus=_cpus(threads),
+        metric=number, is_google=is_google, is_higher_better=higher, margin=margin, same_output=same_output,
+        timeout_s=timeout_s, build_command=build_command, cpus=_cpus(threads),
     )
     store, identity = Store(results).create(), uuid.uuid4().hex[:12]
     file = ContestFile(results, identity)

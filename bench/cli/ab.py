@@ -61,6 +61,9 @@ def command(
     metric_json: Annotated[
         str | None, typer.Option(help="The same for JSON: the key, with dots between it and those around it.")
     ] = None,
+    metric_google: Annotated[
+        bool, typer.Option("--metric-google", help="The command is a Google Benchmark program that prints JSON.")
+    ] = False,
     take: Annotated[
         str | None, typer.Option(help="The number that counts if there are several: first, last or sum.")
     ] = None,
@@ -123,7 +126,8 @@ def command(
     options.above("--timeout", timeout, "s")
     suite, commands = _commands.asked_for(words or [], base_command, new_command, (base, new))
     of_command = {
-        "what": what is not What.TIME, "metric": metric, "metric-json": metric_json, "take": take, "lower": lower,
+        "what": what is not What.TIME, "metric": metric, "metric-json": metric_json,
+        "metric-google": metric_google, "take": take, "lower": lower,
         "higher": higher, "margin": margin, "same-output": same_output, "warm-up": warm_up != 1,
         "build-command": build_command,
     }
@@ -134,7 +138,8 @@ def command(
     _commands.refuse(of_command if commands is None else of_suite, is_command=commands is not None)
     if commands is not None:
         verdicts = _commands.decided(
-            commands, (base, new), results, what=what, metric=(metric, metric_json, take), lower=lower, higher=higher,
+            commands, (base, new), results, what=what, metric=(metric, metric_json, take),
+            is_google=metric_google, lower=lower, higher=higher,
             margin=margin, same_output=same_output, warm_ups=warm_up, build_command=build_command, clock=clock,
             beneath=beneath, threads=threads, budget_s=budget_s, timeout_s=timeout,
         )

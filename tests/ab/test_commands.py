@@ -256,6 +256,48 @@ def test_memory_that_cannot_be_seen_is_a_doubt(ab: Callable[..., Ended]):
     assert any("of memory cannot be seen" in doubt for doubt in case["doubts"])
 
 
+def benchmarks(path: str, **times_ns: float | list[float]) -> str:
+    """A command that prints what a Google Benchmark program with these benchmarks does."""
+    Path(path).write_text(json.dumps({"context": {}, "benchmarks": [
+        {"name": name, "run_name": name, "run_type": "iteration", "real_time": time, "cpu_time": 1.0, "time_unit": "us"}
+        for name, times in times_ns.items() for time in (times if isinstance(times, list) else [times])
+    ]}))
+    return f"cat {path}"
+
+
+def test_each_benchmark_of_a_google_benchmark_program_is_a_case(ab: Callable[..., Ended]):
+    base = benchmarks("base", sort=[90.0, 100.0, 200.0], copy=5.0, old=1.0)
+    new = benchmarks("new", sort=120.0, copy=5.0, fresh=1.0)
+
+    code, output, _ = ab(*commands(base, new), "--metric-google", "--json")
+
+    said = json.loads(output)
+    assert (1, ["old"], ["fresh"]) == (code, said["only_base"], said["only_new"])
+    assert {"sort": "slower", "copy": "same"} == {case["label"]: case["verdict"] for case in said["cases"]}
+    assert pytest.approx(100e-6) == said["cases"][0]["base"]["value"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("Run on (2 X 2000 MHz CPU s)", "its stdout is not the JSON of Google Benchmark"),
+        ('{"benchmarks": []}', "it ran no benchmark"),
+        ('{"benchmarks": [{"name": "sort", "error_occurred": true, "error_message": "no file"}]}',
+         "benchmark sort failed: no file"),
+        ('{"benchmarks": [{"name": "sort", "real_time": NaN, "time_unit": "s"}]}', "benchmark sort took nan s"),
+        ('{"benchmarks": [{"name": "other", "real_time": 1, "time_unit": "s"}]}', "it gives no number that the other"),
+    ],
+)
+def test_what_is_no_result_of_google_benchmark_is_a_failure(ab: Callable[..., Ended], text: str, sentence: str):
+    Path("new").write_text(text)
+
+    code, output, _ = ab(*commands(benchmarks("base", sort=1.0), "cat new"), "--metric-google", "--json")
+
+    (case,) = json.loads(output)["cases"]
+    assert (2, None) == (code, case["verdict"])
+    assert sentence in case["reason"]
+
+
 # In revisions and builds ---------------------------------------------------------------------------------------------
 
 
@@ -349,3 +391,26 @@ def test_a_comment_and_a_test_report_say_what_is_judged():
     assert "images per second: higher is better." in said
     assert "Time is that of a step" not in said
     assert '<failure message="worse: −10.' in junit(verdicts)
+
+
+def test_a_case_whose_first_pair_lacks_it_is_a_failure():
+    def number(side: str) -> float:
+        kind.labels = ("it", "other")[: 1 + (len(kind.order) in (3, 4))]
+        return 1.0
+
+    kind = Changing(number, Quantity(name="x", unit="s"))
+    contest = Turns(kind, names=("a", "b"), seed="1", budget_s=60.0, warm_ups=1, store=lambda plain: None)
+    cases = contest.run().cases
+
+    assert {"it", "other"} == {case.label for case in cases}
+    assert all(case.verdict is None and case.has_failed for case in cases)
+
+
+class Changing(Told):
+    """Sides whose turns have other cases from time to time."""
+
+    labels: Sequence[str] = ("it",)
+
+    def turn(self, unit: str, side: str) -> Turn:
+        turn = super().turn(unit, side)
+        return Turn(numbers=dict.fromkeys(self.labels, 1.0), wall_time_s=0.1, cpu_time_s=None, facts=turn.facts)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rigmark.bench.ab.kinds import Ending, Kind, Turn, TurnFailed
-from rigmark.bench.ab.kinds._printed import Metric
+from rigmark.bench.ab.kinds._printed import Metric, google
 from rigmark.bench.analysis.comparison.numbers import Quantity
 from rigmark.bench.builds import revisions
 from rigmark.bench.builds.build import Build
@@ -60,6 +60,7 @@ class Settings:
 
     what: What = What.WALL
     metric: Metric | None = None         # instead of ``what``
+    is_google: bool = False              # it is a Google Benchmark program, each of whose benchmarks is a case
     is_higher_better: bool = False
     margin: float | None = None
     same_output: bool = False
@@ -122,19 +123,16 @@ class CommandContest(Kind):
     def turn(self, unit: str, side: str) -> Turn:
         settings = self._settings
         ran = self._commands.run(
-            self._ready[side], timeout_s=settings.timeout_s, keep_bytes=KEPT_BYTES if settings.metric else 0,
-            has_digest=settings.same_output, samples_memory=settings.metric is None and settings.what is What.MEMORY,
+            self._ready[side], timeout_s=settings.timeout_s, keep_bytes=KEPT_BYTES if self._reads else 0,
+            has_digest=settings.same_output, samples_memory=not self._reads and settings.what is What.MEMORY,
         )
         self._check(ran, side)
         self._left_behind += ran.left_behind
         self._floor_bytes = max(self._floor_bytes, ran.floor_bytes)
         self._peaks[side] = max(self._peaks[side], ran.peak_memory_bytes)
-        number = {
-            What.WALL: ran.wall_time_s, What.CPU: ran.cpu_time_s, What.MEMORY: float(ran.peak_memory_bytes),
-        }[settings.what] if settings.metric is None else self._printed(ran, settings.metric)
-        is_wall = settings.metric is None and settings.what is What.WALL
+        is_wall = not self._reads and settings.what is What.WALL
         return Turn(
-            numbers={self.label: number}, wall_time_s=ran.wall_time_s, cpu_time_s=ran.cpu_time_s if is_wall else None,
+            numbers=self._numbers(ran), wall_time_s=ran.wall_time_s, cpu_time_s=ran.cpu_time_s if is_wall else None,
             facts={
                 "cpu_time_of_all_s": ran.cpu_time_s, "largest_process_bytes": ran.largest_process_bytes,
                 "group_bytes": ran.group_bytes, "left_behind": ran.left_behind, "stdout_bytes": ran.stdout_bytes,
@@ -160,20 +158,35 @@ class CommandContest(Kind):
                     "it did not print the same as the first turn of the base, as --same-output asks", ran.last_words,
                 )
 
-    def _printed(self, ran: Ran, metric: Metric) -> float:
+    @property
+    def _reads(self) -> bool:
+        """Whether numbers come from what is printed."""
+        return self._settings.is_google or self._settings.metric is not None
+
+    def _numbers(self, ran: Ran) -> dict[str, float]:
+        if not self._reads:
+            used = {
+                What.WALL: ran.wall_time_s, What.CPU: ran.cpu_time_s, What.MEMORY: float(ran.peak_memory_bytes),
+            }
+            return {self.label: used[self._settings.what]}
         if ran.stdout_bytes > KEPT_BYTES:
             raise TurnFailed(
                 Ending.NO_NUMBER, f"it printed {ran.stdout_bytes / 2**20:.0f} MiB, and a number is searched in "
                 f"{KEPT_BYTES / 2**20:.0f} MiB at the most; have it print less", ran.last_words,
             )
+        stdout, stderr = (text.decode(errors="replace") for text in (ran.stdout, ran.stderr))
         try:
-            return metric.number(ran.stdout.decode(errors="replace"), ran.stderr.decode(errors="replace"))
+            if self._settings.metric is None:
+                return google(stdout, cpu=self._settings.what is What.CPU)
+            return {self.label: self._settings.metric.number(stdout, stderr)}
         except TurnFailed as failed:
             raise TurnFailed(failed.outcome, failed.reason, ran.last_words) from None
 
     @property
     def _quantity(self) -> Quantity:
         metric, what = self._settings.metric, self._settings.what
+        if self._settings.is_google:
+            return Quantity(name=f"{what} per iteration", unit="s")
         return Quantity(
             name=what.value if metric is None else metric.name, unit=UNITS[what] if metric is None else "",
             is_higher_better=self._settings.is_higher_better, margin=self._settings.margin,
@@ -188,7 +201,8 @@ class CommandContest(Kind):
             "kind": "command", "label": self.label,
             "quantity": {"name": quantity.name, "unit": quantity.unit, "is_higher_better": quantity.is_higher_better,
                          "margin": quantity.margin},
-            "take": settings.metric and settings.metric.take, "same_output": settings.same_output,
+            "take": settings.metric and settings.metric.take, "is_google": settings.is_google,
+            "same_output": settings.same_output,
             "timeout_s": settings.timeout_s, "build_command": settings.build_command, "cpus": list(settings.cpus),
             **{name: self._plain_side(name, side) for name, side in self._sides.items()},
         }
@@ -218,7 +232,7 @@ class CommandContest(Kind):
         method = tr(
             "Peak memory is that of the largest process of a run, or of all its processes together in samples every "
             "10 ms, if that is more."
-        ) if self._settings.metric is None and self._settings.what is What.MEMORY else ""
+        ) if not self._reads and self._settings.what is What.MEMORY else ""
         said = tr(
             "Changes in the repository that are not committed were not measured: {sides}.", sides=", ".join(changed)
         ) if changed else ""
