@@ -74,6 +74,14 @@ def test_inputs_outputs_and_copies_are_described_one_by_one():
     assert "copies    target. becomes online. after every 10,000 steps\n" in shown
 
 
+def test_objectives_are_described_one_by_one():
+    shown = CliRunner().invoke(app, ["model", "dcgan"]).output
+
+    assert "objective discriminator: trains 2,765,568 parameters by adam, 1.45 GFLOP per sample\n" in shown
+    assert "objective generator: trains 3,576,704 parameters by adam, 1.04 GFLOP per sample\n" in shown
+    assert "  training  " not in shown
+
+
 def test_what_frameworks_lack_is_counted(monkeypatch: pytest.MonkeyPatch):
     known = frameworks.load("torch").LOWERINGS
     monkeypatch.setattr(frameworks.load("torch"), "LOWERINGS", {k: known[k] for k in known if k != "dense"})

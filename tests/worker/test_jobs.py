@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import pytest
 
@@ -50,12 +51,16 @@ def test_each_kind_of_trial_is_a_kind_of_job_and_each_kind_of_job_can_be_run():
     assert all(callable(registry.load(jobs.__name__, name).run) for name in jobs.NAMES)
 
 
-def test_copies_are_refused_on_several_devices():
+@pytest.mark.parametrize(("has", "refusal"), [
+    ({"copies": [{"every": 2}]}, "learner has parameters that are copied after"),
+    ({"objectives": [{"name": "critic"}]}, "learner trains for several objectives, which no strategy of several"),
+])
+def test_copies_and_objectives_are_refused_on_several_devices(has: dict[str, Any], refusal: str):
     job = {
-        "framework": "numpy", "graph": {"name": "learner", "copies": [{"every": 2}]}, "world": {"strategy": "ddp"},
+        "framework": "numpy", "graph": {"name": "learner", **has}, "world": {"strategy": "ddp"},
         "settings": {"mode": "training", "compile_mode": "eager", "layout": "nchw", "precision": "fp32",
                      "device": "cpu"},
     }
 
-    with pytest.raises(jobs.Failed, match="learner has parameters that are copied after"):
+    with pytest.raises(jobs.Failed, match=refusal):
         _common.prepare(job, {}, Answers(Network(Clock(), [])))
