@@ -21,8 +21,8 @@ class Test:
 
     name: str
     kind: str = ""
-    words: str = ""              # why
-    said: str = ""               # what is to be known of it however it ended
+    why: str = ""
+    remark: str = ""             # what is to be known of it however it ended
 
 
 def junit(verdicts: Verdicts) -> str:
@@ -38,12 +38,12 @@ def junit_of_series(
     says which way is better. Where some were measured again in pairs, the ``verdicts`` on these decide, and series that
     are among the ``others`` still fail. What could not be read is an error.
     """
-    tests = [Test(name=problem, kind="error", words=problem) for problem in problems]
+    tests = [Test(name=problem, kind="error", why=problem) for problem in problems]
     for each, label in zip(series, labels([each.series for each in series]), strict=True):
-        kind, words = _standing(each, last)
+        kind, why = _standing(each, last)
         if kind == "failure" and verdicts is not None and each.series.label not in others:
-            kind, words = "skipped", f"{words}; measured again in pairs, which decide"
-        tests.append(Test(name=label, kind=kind, words=words, said=f"better is {better_is(each.series.direction)}"))
+            kind, why = "skipped", f"{why}; measured again in pairs, which decide"
+        tests.append(Test(name=label, kind=kind, why=why, remark=f"better is {better_is(each.series.direction)}"))
     return _suite(f"rigmark check of {name}", [*tests, *(test for each in verdicts or () for test in _tests(each))])
 
 
@@ -63,7 +63,7 @@ def _standing(each: Watched, last: int) -> tuple[str, str]:
 
 def _tests(verdicts: Verdicts) -> list[Test]:
     return [
-        Test(name=case.label, kind=kind, words=text) for case in verdicts.cases for kind, text in (_mark(case),)
+        Test(name=case.label, kind=kind, why=text) for case in verdicts.cases for kind, text in (_mark(case),)
     ]
 
 
@@ -75,9 +75,9 @@ def _suite(name: str, tests: Sequence[Test]) -> str:
     for test in tests:
         element = ElementTree.SubElement(suite, "testcase", {"classname": "rigmark", "name": plain_line(test.name)})
         if test.kind:
-            ElementTree.SubElement(element, test.kind, {"message": plain_line(test.words)})
-        if test.said:
-            ElementTree.SubElement(element, "system-out").text = plain_line(test.said)
+            ElementTree.SubElement(element, test.kind, {"message": plain_line(test.why)})
+        if test.remark:
+            ElementTree.SubElement(element, "system-out").text = plain_line(test.remark)
     ElementTree.indent(suite)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{ElementTree.tostring(suite, encoding="unicode")}\n'
 

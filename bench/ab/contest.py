@@ -281,10 +281,10 @@ class Contest:
         for name, measured in ((BASE, self._base), (NEW, self._new)):
             if measured.problem is not None:
                 failure = Outcome.BUILD_BROKEN, f"{name}: {measured.problem}"
-        said = None if failure is None else f"{failure[0]}: {failure[1]}"
+        why = None if failure is None else f"{failure[0]}: {failure[1]}"
         has_failed = failure is not None and failure[0] not in PLANNED_GAPS
         if not attempt.pairs:
-            reason = said or "the budget was spent before its first pair"
+            reason = why or "the budget was spent before its first pair"
             return CaseVerdict(label=label, facts=case, verdict=None, reason=reason, has_failed=has_failed)
         if decision is None:
             return CaseVerdict(label=label, facts=case, verdict=None, reason=tr(judging.BLIND_CLOCK), has_failed=True)
@@ -293,7 +293,7 @@ class Contest:
             label, case, attempt.pairs, decision, twin, clock=self._clock,
             has_failed=has_failed, seconds_per_pair=attempt.seconds_per_pair,
             differs=judging.differences(identity),
-            doubts=[f"{len(attempt.failures)} of {len(attempt.records)} pairs failed, {said}"] if said else [],
+            doubts=[f"{len(attempt.failures)} of {len(attempt.records)} pairs failed, {why}"] if why else [],
         )
 
 

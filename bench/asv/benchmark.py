@@ -77,12 +77,12 @@ def _name(case: Case, *, is_threads_declared: bool) -> str:
     asv identifies the history of a case by this name. Therefore it is the same on every machine, and does not change
     when Rigmark gets a new axis, as long as that has its default value.
     """
-    said = case.plain()
-    del said["build"]
+    values = case.plain()
+    del values["build"]
     if not is_threads_declared:
-        del said["threads"]
-    words = [said.pop(name) for name in axes.NAMED]
-    return " ".join([*words, *(f"{name}={value}" for name, value in said.items() if value != axes.DEFAULTS[name])])
+        del values["threads"]
+    named = [values.pop(name) for name in axes.NAMED]
+    return " ".join([*named, *(f"{name}={value}" for name, value in values.items() if value != axes.DEFAULTS[name])])
 
 
 def _home(module: str) -> Path:

@@ -92,17 +92,17 @@ def worker_files(revision: Revision) -> worker_package.Files | None:
         return None
     manifest = json.loads((worker_package.ROOT / Path(MANIFEST).name).read_text(encoding="utf-8"))
     theirs = _git(revision.root, "show", f"{revision.commit}:{MANIFEST}")
-    told: dict[str, Any] = {"interface": 1, "parts": BEFORE_MANIFESTS} if theirs is None else json.loads(theirs)
-    if told["interface"] != manifest["interface"]:
+    described: dict[str, Any] = {"interface": 1, "parts": BEFORE_MANIFESTS} if theirs is None else json.loads(theirs)
+    if described["interface"] != manifest["interface"]:
         raise UserError(
-            f"{revision.name} has adapters with interface {told['interface']}, but this Rigmark needs interface "
+            f"{revision.name} has adapters with interface {described['interface']}, but this Rigmark needs interface "
             f"{manifest['interface']}; measure it with a Rigmark of a revision nearer to it"
         )
     of_loop = {
         name: source for name, source in worker_package.files().items()
         if name.partition("/")[0] not in manifest["parts"]
     }
-    return {**of_loop, **_parts(revision, told["parts"])}
+    return {**of_loop, **_parts(revision, described["parts"])}
 
 
 def _parts(revision: Revision, parts: Mapping[str, str]) -> dict[str, bytes]:

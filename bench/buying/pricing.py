@@ -37,10 +37,10 @@ def restarts_and_setup(offer: Offer) -> tuple[dict[str, Any], str, str]:
     words, and what is not known.
     """
     facts: dict[str, Any] = {"restart_loss": offer.restart_loss}
-    said, lacking = [], ""
+    reasons, lacking = [], ""
     if offer.setup_hours_per_session and offer.session_hours:
         facts |= {"setup_hours": offer.setup_hours_per_session, "session_hours": offer.session_hours}
-        said.append(tr("{setup:g} h before each {session:g} h of work", setup=offer.setup_hours_per_session,
+        reasons.append(tr("{setup:g} h before each {session:g} h of work", setup=offer.setup_hours_per_session,
                        session=offer.session_hours))
     elif offer.setup_hours_per_session:
         lacking = tr("no session_hours are given, so it is not known how often its {setup:g} h occur",
@@ -48,8 +48,8 @@ def restarts_and_setup(offer: Offer) -> tuple[dict[str, Any], str, str]:
     elif offer.setup_hours_per_session is None:
         lacking = tr("no setup_hours_per_session is given, so no time is assumed")
     if offer.restart_loss:
-        said.append(tr("{share} of the hours are done twice", share=formatting.share(offer.restart_loss)))
-    return facts, "; ".join(said), lacking
+        reasons.append(tr("{share} of the hours are done twice", share=formatting.share(offer.restart_loss)))
+    return facts, "; ".join(reasons), lacking
 
 
 def hour_of_work(price: Quantity, offer: Offer) -> Quantity:

@@ -94,8 +94,8 @@ def rentals(
         pairs: list[tuple[Candidate, Work]] = []
         for work, ratings in rated.items():
             cheapest = _cheapest(offers, ratings)
-            told = {offer.id for offer, _ in pairs if is_alike(build, offer)}      # the same for every workload
-            pairs += [(offer, work) for offer in cheapest[:MOST_OFFERS] if offer.id not in told]
+            shown = {offer.id for offer, _ in pairs if is_alike(build, offer)}      # the same for every workload
+            pairs += [(offer, work) for offer in cheapest[:MOST_OFFERS] if offer.id not in shown]
             if len(cheapest) > MOST_OFFERS:
                 lacking[tr("of {all} offers the {n} cheapest for {workload} are shown", all=len(cheapest),
                            n=MOST_OFFERS, workload=work.in_words)] = None

@@ -96,13 +96,13 @@ def overall(answers: Sequence[Answer], claim: Claim) -> tuple[Standing, str]:
                 return standing, tr("the figures that it states")
             why = tr("the one figure that there is") if len(answers) == 1 else tr("all {figures}", figures=figures)
             return standing, why + _suspicion(answers)
-    said = [text for standing, text in (
+    counted = [text for standing, text in (
         (Standing.CONFIRMED, formatting.count(counts[Standing.CONFIRMED], "says yes", "say yes")),
         (Standing.REFUTED, formatting.count(counts[Standing.REFUTED], "says no", "say no")),
         (Standing.OPEN, formatting.count(counts[Standing.OPEN], "says neither", "say neither")),
     ) if counts[standing]]
     doubts = list(dict.fromkeys(answer.doubt for answer in answers if answer.doubt))
-    why = tr("{figures}: {said}", figures=figures, said=formatting.listed(said)) + _suspicion(answers)
+    why = tr("{figures}: {said}", figures=figures, said=formatting.listed(counted)) + _suspicion(answers)
     if doubts:
         why += tr(" ({doubts})", doubts="; ".join(doubts))
     elif counts[Standing.OPEN] == len(answers) and not claim.can_refute:

@@ -103,9 +103,9 @@ def _sentence(error: Any) -> str:
         return str(unknown(max(parameter.opts, key=len), choice[1], re.findall(r"'([^']*)'", choice[2])))
     if (word := re.match(r"No such command '(.*?)'\.?", error.message)) is not None:
         return str(unknown(f"verb of {command}", word[1], error.ctx.command.commands))
-    said = error.format_message().rstrip(".")
+    message = error.format_message().rstrip(".")
     wrong = [f", not '{each['input']}'" for each in getattr(error.__cause__, "errors", list)()[:1]]     # Pydantic's
-    return f"{said[:1].lower()}{said[1:]}{''.join(wrong)}; see {command} --help"
+    return f"{message[:1].lower()}{message[1:]}{''.join(wrong)}; see {command} --help"
 
 
 class Verb(TyperCommand):

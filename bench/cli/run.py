@@ -173,9 +173,9 @@ def command(
     from rigmark.bench.plan.schedule import plan
     from rigmark.bench.store.store import Store
 
-    said = asked_for(given)
-    of_suite = {name: values for name, values in said.items() if SWEPT[name].is_of_suite}
-    instead = {name: values for name, values in said.items() if name not in of_suite}
+    asked = asked_for(given)
+    of_suite = {name: values for name, values in asked.items() if SWEPT[name].is_of_suite}
+    instead = {name: values for name, values in asked.items() if name not in of_suite}
     places = {name: values for name, values in instead.items() if not SWEPT[name].is_single}
     instead |= {
         name: value for name, value in (("repetitions", repetitions), ("layers", layers)) if value is not None
@@ -321,10 +321,10 @@ def asked_for(given: Mapping[str, Any]) -> dict[str, Any]:
     """What options say of a sweep, by its field; ``given`` are the options of a command, those left out None."""
     from rigmark.bench.plan.axes import SWEPT
 
-    said = ((each, given.get(each.word)) for each in SWEPT.values())
+    stated = ((each, given.get(each.word)) for each in SWEPT.values())
     return {
         each.name: options.values(each, value) if isinstance(value, str) else value
-        for each, value in said if value is not None
+        for each, value in stated if value is not None
     }
 
 

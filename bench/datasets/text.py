@@ -59,13 +59,14 @@ def text() -> str:
     """All module docstrings, sorted by the names of the modules, separated by empty lines."""
     root = Path(__file__).parent.parent     # of bench
     return "\n\n".join(
-        said for path in sorted(root.rglob("*.py")) for said in _documentation(path.read_text(encoding="utf-8"))
+        docstring for path in sorted(root.rglob("*.py"))
+        for docstring in _documentation(path.read_text(encoding="utf-8"))
     )
 
 
 def _documentation(source: str) -> Iterator[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            said = ast.get_docstring(node)
-            if said:
-                yield said
+            docstring = ast.get_docstring(node)
+            if docstring:
+                yield docstring

@@ -105,7 +105,7 @@ def read(
     root = results_folder(folder)
     problems: list[str] = []
     benchmarks = _benchmarks(root / BENCHMARKS, problems)
-    told = _told(higher_is_better, lower_is_better)
+    stated_direction = _stated_direction(higher_is_better, lower_is_better)
     cells: dict[tuple[Any, ...], _Cell] = {}
     others: Counter[str] = Counter()     # number of results of other versions, by benchmark
     for path in sorted(root.rglob("*.json")):
@@ -119,7 +119,7 @@ def read(
             problems.append(_damaged(path, error.reason))
             continue
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            problems.append(_damaged(path, _said(error)))
+            problems.append(_damaged(path, _reason(error)))
             continue
         kept = {name: value for name, value in facts.items() if name not in may_differ}
         environment = ", ".join(f"{name} {facts[name]}" for name in sorted(facts) if name in may_differ)
@@ -131,7 +131,7 @@ def read(
                 case = _case(combination, described.names)
                 cells[key] = _Cell(
                     name=name, case=case, unit=described.unit, facts=kept, ended=_ended(name, combination, benchmarks),
-                    direction=told(label(name, case)) or _direction(name, described),
+                    direction=stated_direction(label(name, case)) or _direction(name, described),
                 )
             cells[key].points.append((revision, date_s, value, environment))
     _check_options(folder, {label(cell.name, cell.case) for cell in cells.values()}, higher_is_better, lower_is_better)
@@ -163,7 +163,7 @@ def _left_out(others: Counter[str]) -> Iterator[str]:
 # Directions ---------------------------------------------------------------------------------------------------------
 
 
-def _told(higher: str | None, lower: str | None) -> Callable[[str], Direction | None]:
+def _stated_direction(higher: str | None, lower: str | None) -> Callable[[str], Direction | None]:
     """A function that gives the direction that the user stated for a series, by its label; None if none was stated."""
     patterns = [
         (is_higher, pattern(text)) for is_higher, text in ((True, higher), (False, lower)) if text is not None
@@ -233,7 +233,7 @@ def _benchmarks(path: Path, problems: list[str]) -> dict[str, _Benchmark] | None
     except files.Unreadable as error:
         reason = error.reason
     except (AttributeError, TypeError, ValueError) as error:
-        reason = _said(error)
+        reason = _reason(error)
     problems.append(
         f"{files.shown(path)} cannot be read ({reason}); so units and deleted benchmarks are not known, and directions "
         "follow from names"
@@ -325,7 +325,7 @@ def _facts(result: Mapping[str, Any], path: Path) -> dict[str, str]:
     return facts
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return f"no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
 
 

@@ -47,17 +47,17 @@ WORD = re.compile(r"[^\W\d_]+")
 def by_words(unit: str, name: str) -> Direction:
     """The direction of a figure; not known if neither unit nor name tell it, or if they contradict each other."""
     called = _words(CAMEL.sub("_", name.rpartition(".")[2]))
-    said = {
+    directions = {
         Grounds.UNIT: _better(_words(PER_S.sub(" per s ", unit))),
         Grounds.NAME: _better([
             word for index, word in enumerate(called) if word not in AMBIGUOUS_IN_NAMES or "per" in called[:index]
         ]),
     }
-    ways = {way for way in said.values() if way is not None}
+    ways = {way for way in directions.values() if way is not None}
     if len(ways) != 1:
         return Direction(is_higher_better=None, grounds=Grounds.CONTRADICTION if ways else Grounds.NONE)
     return Direction(
-        is_higher_better=ways.pop(), grounds=next(grounds for grounds, way in said.items() if way is not None)
+        is_higher_better=ways.pop(), grounds=next(grounds for grounds, way in directions.items() if way is not None)
     )
 
 

@@ -204,10 +204,10 @@ def read_csv(path: Path, separator: str = ",") -> Iterator[tuple[int, list[str]]
             return
         except csv.Error as error:
             if "field limit" in str(error):
-                said = f"a cell has more than {csv.field_size_limit():,} characters, or its quotation mark has no end"
+                why = f"a cell has more than {csv.field_size_limit():,} characters, or its quotation mark has no end"
             else:
-                said = str(error)
-            raise Unreadable(path, f"line {rows.line_num} is not valid CSV ({said})") from None
+                why = str(error)
+            raise Unreadable(path, f"line {rows.line_num} is not valid CSV ({why})") from None
         if len(cells) > MOST_COLUMNS:
             raise Unreadable(path, f"line {rows.line_num} has {len(cells):,} cells; at most {MOST_COLUMNS:,} "
                                    "columns are read")

@@ -104,7 +104,7 @@ class MemoryKills:
 
     def _is_named(self, pid: int) -> bool | None:
         """Whether the log names the process; None if the log cannot be read, or has been overwritten."""
-        said = b""
+        log = b""
         while self._log is not None:
             try:
                 chunk = os.read(self._log, 1 << 16)
@@ -113,8 +113,8 @@ class MemoryKills:
                 chunk, is_at_end = b"", not select.select([self._log], [], [], LOG_PATIENCE_S)[0]
             except OSError:
                 break
-            said += chunk
-            if re.search(rb"Killed process %d\b" % pid, said):
+            log += chunk
+            if re.search(rb"Killed process %d\b" % pid, log):
                 return True
             if is_at_end:
                 return False

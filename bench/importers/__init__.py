@@ -31,7 +31,7 @@ WANTED = ("mode", "precision", "local_batch", "device_name")
 DEVICES = ("cpu", "gpu")
 
 MOST_NAMED = 4               # lines that a sentence lists
-MOST_SAID = 1000             # characters of a sentence that quotes a file
+MOST_QUOTED = 1000             # characters of a sentence that quotes a file
 
 DECIMALS = (".", ",")
 
@@ -68,7 +68,7 @@ class BadFigure(ValueError):
 class Refused:
     """Collects the lines that have an invalid figure."""
 
-    told: list[str] = field(default_factory=list)
+    sentences: list[str] = field(default_factory=list)
 
     @contextlib.contextmanager
     def line(self, name: str) -> Iterator[None]:
@@ -76,7 +76,7 @@ class Refused:
         try:
             yield
         except BadFigure as error:
-            self.told.append(_told(f"{error.name} in {name} {error.why}"))
+            self.sentences.append(_one_line(f"{error.name} in {name} {error.why}"))
 
 
 def importer(name: str) -> ModuleType:
@@ -109,10 +109,10 @@ def read(
     except OSError as error:
         raise files.Unreadable(path, error.strerror or str(error)) from None
     except NotThisFormat as error:
-        raise UserError(f"{shown} is not {module.TITLE}: {_told(str(error))}") from None
+        raise UserError(f"{shown} is not {module.TITLE}: {_one_line(str(error))}") from None
     except ABOUT_THE_FILE as error:
         sentence = f"it has no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
-        raise UserError(f"{shown} is not {module.TITLE}: {_told(sentence)}") from None
+        raise UserError(f"{shown} is not {module.TITLE}: {_one_line(sentence)}") from None
     rows = tuple(dataclasses.replace(row, **facts) for row in parsed.rows)
     _refuse_unknown_words(shown, rows)
     rows, refused = _possible(rows)
@@ -163,7 +163,7 @@ def _possible(rows: Sequence[Quoted]) -> tuple[tuple[Quoted, ...], tuple[str, ..
     wrong = [(row, "; ".join(impossible(row))) for row in rows]
     return (
         tuple(row for row, why in wrong if not why),
-        tuple(f"{_named(row)}: {_told(why)}" for row, why in wrong if why),
+        tuple(f"{_named(row)}: {_one_line(why)}" for row, why in wrong if why),
     )
 
 
@@ -180,13 +180,13 @@ def _with_figures(rows: Sequence[Quoted]) -> tuple[tuple[Quoted, ...], tuple[str
 
 
 def _named(row: Quoted) -> str:
-    return _told(f"{row.line} ({row.model})" if row.model else row.line)
+    return _one_line(f"{row.line} ({row.model})" if row.model else row.line)
 
 
-def _told(text: str) -> str:
+def _one_line(text: str) -> str:
     """Text that quotes a file, as one line of bounded length."""
-    said = files.shown(text)
-    return said if len(said) <= MOST_SAID else f"{said[:MOST_SAID]}..."
+    line = files.shown(text)
+    return line if len(line) <= MOST_QUOTED else f"{line[:MOST_QUOTED]}..."
 
 
 def _refuse_what_is_no_text(path: Path) -> None:
@@ -207,7 +207,7 @@ def _refuse_unknown_words(path: str, rows: Sequence[Quoted]) -> None:
         for row in rows:
             word = getattr(row, what)
             if word is not None and word not in known:
-                raise UserError(f"{path}, {row.line}: {_told(str(unknown(what, str(word), known)))}")
+                raise UserError(f"{path}, {row.line}: {_one_line(str(unknown(what, str(word), known)))}")
 
 
 def _unstated(rows: Sequence[Quoted]) -> Iterator[str]:

@@ -55,7 +55,7 @@ def read(path: Path) -> Read:
             else:
                 rows.append(row)
         start = begin
-    return Read(rows=tuple(rows), notes=tuple(notes), refused=tuple(refused.told))
+    return Read(rows=tuple(rows), notes=tuple(notes), refused=tuple(refused.sentences))
 
 
 def _row(before: list[str], benchmark: list[str], name: str, notes: list[str]) -> Quoted | None:

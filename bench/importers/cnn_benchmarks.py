@@ -26,7 +26,7 @@ def read(path: Path) -> Read:
     rows, refused = [], Refused()
     with refused.line("the file"):
         rows.append(_row(content, settings, conditions))
-    return Read(rows=tuple(rows), refused=tuple(refused.told))
+    return Read(rows=tuple(rows), refused=tuple(refused.sentences))
 
 
 def _row(content: Mapping[str, Any], settings: Mapping[str, Any], conditions: Mapping[str, str]) -> Quoted:

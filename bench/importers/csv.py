@@ -35,7 +35,7 @@ def read(path: Path, columns: Mapping[str, str] | None = None, decimal: str | No
         heads = heads or _heads(tuple(cells), renamed)
         with refused.line(f"line {line}"):
             rows.append(_row(line, cells, heads, decimal))
-    return Read(rows=tuple(rows), notes=without_end(path), refused=tuple(refused.told))
+    return Read(rows=tuple(rows), notes=without_end(path), refused=tuple(refused.sentences))
 
 
 def _heads(heads: Sequence[str], renamed: Mapping[str, str]) -> dict[str, tuple[str, float] | None]:

@@ -58,7 +58,7 @@ def read(path: Path) -> Read:
     else:
         raise NotThisFormat(f"no line with {MARK.strip()} has the key 'run_stop', or one that begins with 'result_'; "
                             f"of LoadGen's files name {DETAIL}")
-    return Read(rows=tuple(rows), notes=notes, refused=tuple(refused.told))
+    return Read(rows=tuple(rows), notes=notes, refused=tuple(refused.sentences))
 
 
 def _entry(content: str) -> Entry | None:

@@ -38,7 +38,7 @@ def read(path: Path) -> Read:
     for phase, stated in phases.items():
         with refused.line(phase):
             rows.append(_row(phase, stated, config, is_training))
-    return Read(rows=tuple(rows), notes=tuple(notes), refused=tuple(refused.told))
+    return Read(rows=tuple(rows), notes=tuple(notes), refused=tuple(refused.sentences))
 
 
 def _row(phase: str, stated: Mapping[str, Any], config: Mapping[str, Any], is_training: bool) -> Quoted:

@@ -26,7 +26,7 @@ def read(path: Path) -> Read:
         line = f"benchmarks[{index}]"
         with refused.line(line):
             rows.append(_row(line, each, conditions, content.get("datetime")))
-    return Read(rows=tuple(rows), refused=tuple(refused.told))
+    return Read(rows=tuple(rows), refused=tuple(refused.sentences))
 
 
 def _conditions(machine: Mapping[str, Any], commit: Mapping[str, Any]) -> dict[str, str]:

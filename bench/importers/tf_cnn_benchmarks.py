@@ -54,7 +54,7 @@ def read(path: Path) -> Read:
     refused = Refused()
     for run in runs:
         if any(_of_all_tasks(settings) != _of_all_tasks(run.settings[0]) for settings in run.settings):
-            refused.told.append(
+            refused.sentences.append(
                 f"line {run.line}: {len(run.settings)} processes with different settings wrote at the same time, so "
                 "it is not known which total belongs to which; give each its own file"
             )
@@ -63,7 +63,7 @@ def read(path: Path) -> Read:
         for line, total in _kept(run):
             with refused.line(f"line {line}"):
                 rows.append(_row(run.settings[0], line, total, gpu))
-    return Read(rows=tuple(rows), notes=tuple(notes), refused=tuple(refused.told))
+    return Read(rows=tuple(rows), notes=tuple(notes), refused=tuple(refused.sentences))
 
 
 def _runs(lines: list[str]) -> Iterator[_Run]:

@@ -53,7 +53,7 @@ def read(path: Path) -> Read:
             raise NotThisFormat("it has no columns 'model' and 'infer_samples_per_sec' or 'train_samples_per_sec'")
         with refused.line(f"line {line}"):
             rows += _rows(line, cells, named)
-    return Read(rows=tuple(rows), notes=(*_notes(named), *without_end(path)), refused=tuple(refused.told))
+    return Read(rows=tuple(rows), notes=(*_notes(named), *without_end(path)), refused=tuple(refused.sentences))
 
 
 def _notes(named: _Named) -> Iterator[str]:

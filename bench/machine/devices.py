@@ -37,9 +37,9 @@ def names(trials: pd.DataFrame) -> list[str | None]:
         device_names[row] = device_name(recorded(device), devices, facts or {}, variables, telemetry)
         places.setdefault((machine, device, devices, json.dumps(variables, sort_keys=True)), []).append(row)
     for rows in places.values():
-        if len(told := {name for row in rows if (name := device_names[row]) is not None}) == 1:
+        if len(names := {name for row in rows if (name := device_names[row]) is not None}) == 1:
             for row in rows:
-                device_names[row], = told
+                device_names[row], = names
     return device_names
 
 

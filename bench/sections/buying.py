@@ -243,8 +243,8 @@ def _value_section(ranking: Ranking, currency: str) -> Section:
         bars=tuple(_bar(each, each.samples_per_s) for each in ranking.rated if each.samples_per_s is not None),
     )
     shown, unknown = _shown(ranking), [each for each in ranking.rated if each.samples_per_s is None]
-    told = [*shown, *unknown[:MOST_UNKNOWN]]
-    reasons = tuple(f"{each.candidate.name}: {reason}" for each in told for reason in each.reasons if reason)
+    explained = [*shown, *unknown[:MOST_UNKNOWN]]
+    reasons = tuple(f"{each.candidate.name}: {reason}" for each in explained for reason in each.reasons if reason)
     origins = Fold(title=tr("Where these figures come from"), blocks=(Items(texts=reasons),))
     title = tr("{workload}: {kind}", workload=ranking.workload.in_words, kind=tr(KINDS[ranking.kind]))
     return Section(id=f"section.{identity}", title=title, blocks=(bars, table, origins))

@@ -59,16 +59,16 @@ def _table(bad: pd.DataFrame) -> Table:
     alike: dict[tuple[str, ...], list[Mapping[Any, Any]]] = {}
     for trial in bad.to_dict("records"):
         with speaking(ENGLISH):      # the id of a row is equal in every language
-            words = _words(trial)
-        alike.setdefault(words, []).append(trial)
+            cells = _cells(trial)
+        alike.setdefault(cells, []).append(trial)
     rows = tuple(
         Row(
-            id=identifier("failure", *words),
+            id=identifier("failure", *cells),
             cells=(
-                *(Cell(text=text) for text in _words(trials[0])), Cell(text=str(len(trials)), value=float(len(trials))),
+                *(Cell(text=text) for text in _cells(trials[0])), Cell(text=str(len(trials)), value=float(len(trials))),
             ),
         )
-        for words, trials in alike.items()
+        for cells, trials in alike.items()
     )
     columns = (
         *(Column(title=tr(title)) for title in FACTS.values()), Column(title=tr("settings"), is_detail=True),
@@ -77,7 +77,7 @@ def _table(bad: pd.DataFrame) -> Table:
     return Table(id="table.failures", caption=tr("Trials without a time"), columns=columns, rows=rows)
 
 
-def _words(trial: Mapping[Any, Any]) -> tuple[str, ...]:
+def _cells(trial: Mapping[Any, Any]) -> tuple[str, ...]:
     """The cells of a trial that failed."""
     facts = [formatting.UNKNOWN if is_nothing(trial[name]) else trial[name] for name in FACTS]
     version = [] if is_nothing(trial["framework_version"]) else [str(trial["framework_version"])]
@@ -90,15 +90,15 @@ def _words(trial: Mapping[Any, Any]) -> tuple[str, ...]:
 
 def last_words(records: Sequence[StoredRecord]) -> tuple[Fold, ...]:
     """The output of workers before they failed, with one fold for each different text."""
-    said: dict[str, list[str]] = {}
+    cases_of: dict[str, list[str]] = {}
     for record in records:
         if record.last_words.strip() and record.outcome is not Outcome.OK:
             case = record.identity.case
-            said.setdefault(record.last_words, []).append(f"{case.framework} {case.model} {word(case.mode)}")
+            cases_of.setdefault(record.last_words, []).append(f"{case.framework} {case.model} {word(case.mode)}")
     return tuple(
         Fold(
             title=tr("Last output of {names}", names=formatting.listed(list(dict.fromkeys(names)))),
             blocks=(Code(text=text),),
         )
-        for text, names in said.items()
+        for text, names in cases_of.items()
     )

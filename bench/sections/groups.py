@@ -156,12 +156,12 @@ def _sortable(fact: Any) -> tuple[bool, float, str]:
 
 def _conditions(facts: Mapping[str, Any], telling: Sequence[str]) -> dict[str, str]:
     """{column: its value in words}, without defaults that need no mention."""
-    said = axes.said(facts, (name for name in axes.CONDITIONS if name not in ("model", "mode", "world_size")))
+    conditions = axes.said(facts, (name for name in axes.CONDITIONS if name not in ("model", "mode", "world_size")))
     if facts["world_size"] > 1:
-        said["local_batch"] = tr(
-            "{batch} on each of {devices} devices", batch=said["local_batch"], devices=facts["world_size"],
+        conditions["local_batch"] = tr(
+            "{batch} on each of {devices} devices", batch=conditions["local_batch"], devices=facts["world_size"],
         )
-    return {**said, **{column: f"{tr(RARE_COLUMNS[column])}{facts[column]}" for column in telling}}
+    return {**conditions, **{column: f"{tr(RARE_COLUMNS[column])}{facts[column]}" for column in telling}}
 
 
 def _states(trials: pd.DataFrame) -> dict[tuple[Any, ...], dict[str, str]]:

@@ -101,8 +101,8 @@ def document(profiled: Sequence[Together], *, top: int | None) -> Document:
 
 def settings(case: LayerProfile) -> str:
     """"torch 2.13.0 eager channels_last"."""
-    words = (case.case["framework"], case.facts["framework_version"], case.case["compile_mode"], case.case["layout"])
-    return " ".join(str(word) for word in words if word is not None)
+    facts = (case.case["framework"], case.facts["framework_version"], case.case["compile_mode"], case.case["layout"])
+    return " ".join(str(word) for word in facts if word is not None)
 
 
 def _group(profiles: Together, doubts: Doubts) -> Section:
@@ -123,14 +123,14 @@ def _group(profiles: Together, doubts: Doubts) -> Section:
 
 def _advised(profiles: Together) -> Iterator[str]:
     """The advice on each case; advice on several is given once, and advice on all of them last and without names."""
-    said: dict[str, list[str]] = {}
+    labels_of: dict[str, list[str]] = {}
     for member in profiles.members:
         for text in advice(member.case):
-            said.setdefault(text, []).append(member.label)
-    for text, labels in said.items():
+            labels_of.setdefault(text, []).append(member.label)
+    for text, labels in labels_of.items():
         if len(labels) < len(profiles.members):
             yield tr("{label}: {said}", label=formatting.listed(labels), said=text)
-    yield from (text for text, labels in said.items() if len(labels) == len(profiles.members))
+    yield from (text for text, labels in labels_of.items() if len(labels) == len(profiles.members))
 
 
 def _details(profiles: Together, member: Member) -> list[Block]:

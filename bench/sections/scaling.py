@@ -126,11 +126,11 @@ def _labels(several: Sequence[Series]) -> list[str]:
     for series, setting in zip(several, settings, strict=True):
         namesakes = [other for other, its in zip(several, settings, strict=True) if its == setting]
         telling = [name for name in TELLING if len({key(other.facts, (name,)) for other in namesakes}) > 1]
-        names.append(", ".join([setting, *(_told(name, series.facts[name]) for name in telling)]))
+        names.append(", ".join([setting, *(_fact_in_words(name, series.facts[name]) for name in telling)]))
     return _numbered(names)
 
 
-def _told(name: str, fact: Any) -> str:
+def _fact_in_words(name: str, fact: Any) -> str:
     """A fact with the words before it."""
     return axes.BY_NAME[name].words(fact) if name in axes.BY_NAME else f"{tr(RARE_COLUMNS.get(name, ''))}{fact}"
 
@@ -310,10 +310,10 @@ def _trust(point: Point) -> str:
 
 def _sentences(series: Series, common: Collection[str]) -> list[str]:
     largest = series.points[-1]
-    said = [_answer(point) for point in series.points[1:]]
-    said.append(tr("Why: {cause}.", cause=series.cause))
+    sentences = [_answer(point) for point in series.points[1:]]
+    sentences.append(tr("Why: {cause}.", cause=series.cause))
     if series.law is None or series.costs is None or series.prediction is None:
-        said.append(tr(
+        sentences.append(tr(
             "With fewer than {n} sizes that are not oversubscribed, no law is fitted and nothing is predicted.",
             n=FEWEST_SIZES,
         ))
@@ -322,7 +322,7 @@ def _sentences(series: Series, common: Collection[str]) -> list[str]:
         limit = "" if law.limit is None else tr(
             ", so that no number of devices gives more than {times}", times=formatting.times(law.limit),
         )
-        said.append(tr(
+        sentences.append(tr(
             "{name}'s law: {share} of the work does not scale{limit}.", name=law.name,
             share=formatting.percent(law.serial_share), limit=limit,
         ))
@@ -331,7 +331,7 @@ def _sentences(series: Series, common: Collection[str]) -> list[str]:
         doubt = tr("; with as many parts as sizes a fit is always exact, so its error is not known") \
             if costs.largest_error is None \
             else tr("; the largest error of this fit is {error}", error=formatting.percent(costs.largest_error))
-        said.append(
+        sentences.append(
             tr(
                 "A step of {devices} devices is best explained by {computing} of computing, {sending} of sending "
                 "gradients and {growing} that increase with every device{doubt}.",
@@ -339,7 +339,7 @@ def _sentences(series: Series, common: Collection[str]) -> list[str]:
                 doubt=doubt,
             )
         )
-        said.append(
+        sentences.append(
             tr(
                 "{mark} predicted, not measured: {devices} devices would reach {throughput} samples/s, {times} the "
                 "throughput of one, at an efficiency of {efficiency}.", mark=Origin.PREDICTED.mark,
@@ -347,7 +347,7 @@ def _sentences(series: Series, common: Collection[str]) -> list[str]:
                 times=formatting.times(next_size.speed_up), efficiency=formatting.share(next_size.efficiency),
             )
         )
-    said += [tr("Suspect: {finding}.", finding=finding.text) for finding in series.findings]
+    sentences += [tr("Suspect: {finding}.", finding=finding.text) for finding in series.findings]
     of_points = (
         (point, [name for name in str(point.row.get("findings") or "").split(",") if name and name not in common])
         for point in series.points
@@ -356,10 +356,12 @@ def _sentences(series: Series, common: Collection[str]) -> list[str]:
         f"{formatting.count(point.world_size, 'device')} ({', '.join(names)})" for point, names in of_points if names
     ]
     if doubted:
-        said.append(tr("Figures with findings of their own: {doubted}.", doubted=formatting.listed(doubted)))
+        sentences.append(tr("Figures with findings of their own: {doubted}.", doubted=formatting.listed(doubted)))
     if largest.is_oversubscribed:
-        said.append(tr("Oversubscribed sizes only show that it runs; laws, causes and predictions leave them out."))
-    return said
+        sentences.append(
+            tr("Oversubscribed sizes only show that it runs; laws, causes and predictions leave them out.")
+        )
+    return sentences
 
 
 def _before(series: Series, earlier: Sequence[Series]) -> Iterator[str]:

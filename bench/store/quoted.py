@@ -121,15 +121,15 @@ def impossible(row: Quoted) -> Iterator[str]:
     figures = [(name, name, getattr(row, name)) for name in FIGURES]
     figures += [(name, name, figure) for name in SERIES[:-1] for figure in getattr(row, name)]
     figures += [("time_s", f"the time of layer '{layer.layer}'", layer.time_s) for layer in row.layers]
-    for name, said, figure in figures:
+    for name, label, figure in figures:
         if figure is None:
             continue
         if isinstance(figure, bool) or not isinstance(figure, int | float):
-            yield f"{said} is {figure!r}, which is no number"
+            yield f"{label} is {figure!r}, which is no number"
         elif figure != 0 and not _least(name) <= abs(figure) <= _most(name):     # nor is NaN
-            yield f"{said} is {figure:g}, which no figure can be"
+            yield f"{label} is {figure:g}, which no figure can be"
         elif figure < 0 and name != "value":     # only the source knows its kind, and so its sign
-            yield f"{said} is {figure:g}, and must not be negative"
+            yield f"{label} is {figure:g}, and must not be negative"
 
 
 def _is_time(name: str) -> bool:
@@ -187,9 +187,9 @@ class QuotedTable:
         if not count:
             return None
         more = f"; and {count - MOST_NAMED:,} more" if count > MOST_NAMED else ""
-        told = "; ".join(self.refused[:MOST_NAMED])
+        named = "; ".join(self.refused[:MOST_NAMED])
         return f"{count:,} result{'s' * (count != 1)} cannot be and {'was' if count == 1 else 'were'} left out: " \
-            f"{told}{more}"
+            f"{named}{more}"
 
 
 def id_of(source: Source) -> str:

@@ -227,8 +227,8 @@ def _value(content: bytes, path: str) -> str | None:
         return None
     if isinstance(value, dict | list):
         return None
-    words = json.dumps(value)
-    return words if len(words) <= LONGEST_VALUE else f"{words[:LONGEST_VALUE]}…"
+    text = json.dumps(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
 
 
 def read_all(paths: Iterable[Path], problems: list[str]) -> Iterator[Checked]:

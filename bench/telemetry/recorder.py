@@ -123,22 +123,22 @@ class Recorder:
             self._running().stop_reading()
         end_ns = time.perf_counter_ns()
         readings = series.read_bytes(b"")
-        told = _Told(end_ns=end_ns)
+        state = _SamplerState(end_ns=end_ns)
         if self._sampler is not None:
-            told = self._sampler.told(end_ns)
-            readings = series.sifted(self._sampler.readings(), told.sources)
-        sources, active = told.sources, told.active
+            state = self._sampler.state(end_ns)
+            readings = series.sifted(self._sampler.readings(), state.sources)
+        sources, active = state.sources, state.active
         with self._noting():
-            _check(readings, told, self._begin_ns)
+            _check(readings, state, self._begin_ns)
         self._failures = self._failures + 1 if self._problem else 0
         if self._problem:
             self.close()
         devices, described = self._described(readings, sources, marks, active)
         return Recording(readings=readings, sources=sources, block={
             "rate_hz": self._rate_hz or max((s.rate_hz for s in sources if s.name in active), default=DEFAULT_RATE_HZ),
-            "series": None, "problem": self._problem, "unavailable": told.unavailable,
+            "series": None, "problem": self._problem, "unavailable": state.unavailable,
             "sampler": {
-                **_own_figures(readings), "cpus": self._cpus, "niceness": sampler.NICENESS, "open_s": told.open_s,
+                **_own_figures(readings), "cpus": self._cpus, "niceness": sampler.NICENESS, "open_s": state.open_s,
             },
             "devices": devices,
             "regions": described,
@@ -200,7 +200,7 @@ def _started(directory: Path, rate_hz: float | None) -> _Sampler:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Told:
+class _SamplerState:
     """What a sampler has reported about its sources, up to the end of a trial."""
 
     end_ns: int
@@ -269,37 +269,37 @@ class _Sampler:
         """The names of the sources that are still opening; none once the sampler has ended."""
         if self._process.poll() is not None:
             return ()
-        told = self._devices()
-        return tuple(NAMES) if told is None else tuple(
-            name for name, opening in told["openings"].items() if opening["problem"] is opening["opened_ns"] is None
+        written = self._devices()
+        return tuple(NAMES) if written is None else tuple(
+            name for name, opening in written["openings"].items() if opening["problem"] is opening["opened_ns"] is None
         )
 
     def _devices(self) -> dict[str, Any] | None:
         try:
-            told: dict[str, Any] = json.loads((self._directory / sampler.DEVICES).read_text(encoding="utf-8"))
+            written: dict[str, Any] = json.loads((self._directory / sampler.DEVICES).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        return told
+        return written
 
-    def told(self, end_ns: int) -> _Told:
+    def state(self, end_ns: int) -> _SamplerState:
         """What it has reported about its sources until ``end_ns``; nothing if it never began."""
-        told = self._devices()
-        if told is None:
-            return _Told(end_ns=end_ns)
-        sources = tuple(series.described(plain) for plain in told["sources"])
+        written = self._devices()
+        if written is None:
+            return _SamplerState(end_ns=end_ns)
+        sources = tuple(series.described(plain) for plain in written["sources"])
         opened_ns = {
-            name: opening["opened_ns"] for name, opening in told["openings"].items()
+            name: opening["opened_ns"] for name, opening in written["openings"].items()
             if opening["opened_ns"] is not None and opening["opened_ns"] < end_ns
         }
         waited_s = time.monotonic() - self._started
-        return _Told(
+        return _SamplerState(
             end_ns=end_ns, sources=sources, opened_ns=opened_ns,
             active=tuple(s.name for s in sources if s.name in opened_ns and sampler.is_read(self._asked, s)),
             unavailable={
                 name: opening["problem"] or f"was still being opened at the end of the trial, after {waited_s:.0f} s"
-                for name, opening in told["openings"].items() if name not in opened_ns
+                for name, opening in written["openings"].items() if name not in opened_ns
             },
-            open_s={name: opening["open_s"] for name, opening in told["openings"].items()},
+            open_s={name: opening["open_s"] for name, opening in written["openings"].items()},
         )
 
     def readings(self) -> NDArray[Any]:
@@ -347,15 +347,15 @@ class _Sampler:
         self._process.stdout.close()
 
 
-def _check(readings: NDArray[Any], told: _Told, begin_ns: int) -> None:
+def _check(readings: NDArray[Any], state: _SamplerState, begin_ns: int) -> None:
     """Raises Failed if the readings do not belong to this trial, or if a reader stopped before its end."""
-    if len(readings) and (readings["begin_ns"].min() < begin_ns or readings["end_ns"].max() > told.end_ns):
+    if len(readings) and (readings["begin_ns"].min() < begin_ns or readings["end_ns"].max() > state.end_ns):
         raise Failed("the sampler's clock is not that of the trial; they may be in different time namespaces")
     own = readings[readings["source"] == 0]
-    for position, name, source in told.readers:
+    for position, name, source in state.readers:
         ends_ns = own["end_ns"][own["device"] == position]
-        since_ns = int(ends_ns.max()) if len(ends_ns) else max(begin_ns, told.opened_ns[source.name])
-        silent_s = (told.end_ns - since_ns) * 1e-9
+        since_ns = int(ends_ns.max()) if len(ends_ns) else max(begin_ns, state.opened_ns[source.name])
+        silent_s = (state.end_ns - since_ns) * 1e-9
         if silent_s > regions.GAP_PERIODS / source.rate_hz + SILENT_S:
             raise Failed(f"{name} gave no readings in the last {silent_s:.1f} s of the trial")
 

@@ -150,9 +150,9 @@ def table(readings: NDArray[Any], sources: Sequence[Described]) -> pd.DataFrame:
     def named(columns: tuple[str, ...], names: dict[tuple[int, ...], str]) -> Any:
         keys = np.stack([readings[column].astype(np.int64) for column in columns])
         distinct, codes = np.unique(keys, axis=1, return_inverse=True)
-        words = [names[tuple(key)] for key in distinct.T.tolist()]
-        categories = list(dict.fromkeys(words))
-        positions = np.array([categories.index(word) for word in words], np.int64)
+        names_of_keys = [names[tuple(key)] for key in distinct.T.tolist()]
+        categories = list(dict.fromkeys(names_of_keys))
+        positions = np.array([categories.index(word) for word in names_of_keys], np.int64)
         return pd.Categorical.from_codes(positions[codes.reshape(-1)], categories=pd.Index(categories))
 
     return pd.DataFrame({
@@ -195,12 +195,12 @@ def read_parquet(path: Path) -> pd.DataFrame:
     parts = [frame]
     for source in frame.source.unique():
         for field in sources.load(source).FIELDS if source in sources.NAMES else ():
-            words = frame[(frame.source == source) & (frame.field == field.name) & frame.value.notna()]
-            if field.flags and not words.value.between(0, MOST_FLAGS).all():
+            flags = frame[(frame.source == source) & (frame.field == field.name) & frame.value.notna()]
+            if field.flags and not flags.value.between(0, MOST_FLAGS).all():
                 raise OSError(f"{field.name} of {source} is not a set of flags")
-            values = words.value.to_numpy("uint64") if field.flags else np.zeros(0, np.uint64)
+            values = flags.value.to_numpy("uint64") if field.flags else np.zeros(0, np.uint64)
             parts += [
-                words.assign(field=f"{field.name}.{flag}", value=is_set.astype(float))
+                flags.assign(field=f"{field.name}.{flag}", value=is_set.astype(float))
                 for bit, flag in enumerate(field.flags) if (is_set := (values >> np.uint64(bit)) & np.uint64(1)).any()
             ]
     return pd.concat(parts, ignore_index=True)

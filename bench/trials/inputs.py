@@ -62,9 +62,9 @@ class Inputs:
         """How the model generates text; raises BadGraph where it does not, or not so much."""
         if case.model not in self._decodings:
             self._decodings[case.model] = ir_decoding.decoding(self.graph(case))
-        found = self._decodings[case.model]
-        found.refuse(case.prompt_length, case.generated_length)
-        return found
+        decoding = self._decodings[case.model]
+        decoding.refuse(case.prompt_length, case.generated_length)
+        return decoding
 
     def decoding_flops(self, case: Case) -> int | None:
         """Of one sequence; None where the model generates none."""

@@ -99,9 +99,9 @@ def proof(result: Mapping[str, Any], log: str) -> dict[str, dict[str, Any]]:
     ``level`` is None if it is not proven; ``evidence`` then states why. ``statement`` is what the library states about
     itself, or None; it counts only if instructions could not be observed.
     """
-    said = statements(log)
+    stated = statements(log)
     return {
-        name: _judged(result["operations"].get(name), said.get(name), result["problem"]) for name in networks()
+        name: _judged(result["operations"].get(name), stated.get(name), result["problem"]) for name in networks()
     }
 
 
@@ -153,14 +153,14 @@ PRIMITIVES = {
 
 def statements(log: str) -> dict[str, str]:
     """{operation: the kernel that oneDNN ran most often according to its output, "jit:avx2"}, as far as stated."""
-    said: dict[str, Counter[str]] = {}
+    kernels_of: dict[str, Counter[str]] = {}
     current = None
     for line in log.splitlines():
         if (name := OPERATION.fullmatch(line)) and name[1] in PRIMITIVES:
             current = name[1]
         elif current is not None and (ran := EXECUTED.match(line)) and ran[1] in PRIMITIVES[current]:
-            said.setdefault(current, Counter())[ran[2]] += 1
-    return {name: kernels.most_common(1)[0][0] for name, kernels in said.items()}
+            kernels_of.setdefault(current, Counter())[ran[2]] += 1
+    return {name: kernels.most_common(1)[0][0] for name, kernels in kernels_of.items()}
 
 
 def stated_level(kernel: str) -> Isa | None:

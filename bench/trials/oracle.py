@@ -88,10 +88,10 @@ class Oracle:
         def ask_rounded() -> tuple[Answer, Arrays]:
             rounded = []
             for seed in range(parity.REALISATIONS):
-                answer, found = ask(whole, precision=Precision.FP32, rounding=rounding.plain(seed))
+                answer, arrays = ask(whole, precision=Precision.FP32, rounding=rounding.plain(seed))
                 if answer.outcome is not Outcome.OK:
                     return answer, {}
-                rounded.append(found)
+                rounded.append(arrays)
             return answer, parity.rounding_effects(rounded, exact)
 
         effects = self._known(f"text-rounding-{self._key(case, inputs, *which, rounding)}", ask_rounded)

@@ -259,9 +259,9 @@ def _gradient_errors(answer: Arrays, oracle: Arrays) -> dict[str, float]:
 
 def compare_text(answer: Arrays, oracle: Arrays, precision: Precision) -> Parity:
     """The errors of generated text (see bench.worker.generation.answer) against the oracle's, by scores and tokens."""
-    found = compare({"output": answer["output"]}, oracle, precision)
-    is_wrong, is_open = generation.judged(oracle["output"], answer["tokens"], found.tolerance["output"])
-    return replace(found, wrong_tokens=int(is_wrong.sum()), open_tokens=int(is_open.sum()))
+    errors = compare({"output": answer["output"]}, oracle, precision)
+    is_wrong, is_open = generation.judged(oracle["output"], answer["tokens"], errors.tolerance["output"])
+    return replace(errors, wrong_tokens=int(is_wrong.sum()), open_tokens=int(is_open.sum()))
 
 
 def _gradient_error(gradient: NDArray[Any] | None, reference: NDArray[Any], norm: float) -> float:

@@ -17,7 +17,7 @@ from rigmark.bench.errors import UserError
 from rigmark.bench.telemetry import sources
 from rigmark.bench.worker import devices as of_worker
 from rigmark.bench.worker import frameworks
-from tests.fakes import measure
+from tests.fakes import Answering, measure
 from tests.records import CASE, make_record
 
 ROOT = Path(__file__).parents[2]
@@ -72,8 +72,11 @@ def test_a_kind_that_never_ran_is_told_so_in_the_record():
 
 
 def test_no_worker_starts_for_a_device_that_its_framework_lacks(tmp_path: Path):
-    record = measure(tmp_path, devices=(Device("xpu", 0),)).stored[-1]
+    launcher = Answering()
 
+    record = measure(tmp_path, launcher=launcher, devices=(Device("xpu", 0),)).stored[-1]
+
+    assert {"probe"} >= {*launcher.asked}
     assert record.outcome is Outcome.UNSUPPORTED
     assert "runs on: cpu. No trial of Rigmark has run on a GPU of Intel" in str(record.reason)
 

@@ -42,7 +42,7 @@ def _leaves(facts: Mapping[str, Any], at: str = "") -> Iterator[tuple[str, Any]]
 def _in_words(fact: Any) -> str:
     if fact is None:
         return tr("none")
-    words = fact if isinstance(fact, str) else json.dumps(fact, sort_keys=True)
-    if len(words) <= LONGEST or not isinstance(fact, list):
-        return words
-    return tr("{n} entries ({digest})", n=len(fact), digest=hashlib.sha256(words.encode()).hexdigest()[:6])
+    text = fact if isinstance(fact, str) else json.dumps(fact, sort_keys=True)
+    if len(text) <= LONGEST or not isinstance(fact, list):
+        return text
+    return tr("{n} entries ({digest})", n=len(fact), digest=hashlib.sha256(text.encode()).hexdigest()[:6])

@@ -243,7 +243,7 @@ def _of_text(first: Trial, measured: Sequence[Trial], sequences: Estimate | None
     if first["mode"] != Mode.DECODE or sequences is None:
         return {}
     tokens = int(first["generated_length"])
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         f"tokens{end}_per_s": None if value is None else tokens * value
         for end, value in (("", sequences.value), ("_low", sequences.low), ("_high", sequences.high))
     }
@@ -251,8 +251,8 @@ def _of_text(first: Trial, measured: Sequence[Trial], sequences: Estimate | None
         processes = [trial[column] for trial in measured if not is_nothing(trial[column]) and len(trial[column])]
         if processes:
             time = estimate([median(times_s) for times_s in processes])
-            found |= {f"{name}_s": time.value, f"{name}_low_s": time.low, f"{name}_high_s": time.high}
-    return found
+            figures |= {f"{name}_s": time.value, f"{name}_low_s": time.low, f"{name}_high_s": time.high}
+    return figures
 
 
 def _isa_proof(group: Sequence[Trial]) -> str:
@@ -272,15 +272,15 @@ def _latencies(measured: Sequence[Trial]) -> list[Any]:
 
 def _of_world(measured: Sequence[Trial]) -> dict[str, Any]:
     """Figures of worlds only: medians over trials."""
-    told = [json.loads(trial["communication"]) for trial in measured if not is_nothing(trial["communication"])]
-    known = [each for each in told if each.get("problem") is None]
+    communications = [json.loads(t["communication"]) for t in measured if not is_nothing(t["communication"])]
+    known = [each for each in communications if each.get("problem") is None]
     spreads = [_rank_spread(t["rank_cpu_times_s"]) for t in measured if not is_nothing(t["rank_cpu_times_s"])]
     return {
         "rank_spread": median(spreads) if spreads else None,
         "sent_bytes": _largest(measured, "sent_bytes"),
         "communication_time_s": median([each["time_s"] for each in known]) if known else None,
         "communication_exposed_s": median([each["exposed_s"] for each in known]) if known else None,
-        "communication_reason": next((each["problem"] for each in told if each.get("problem")), None),
+        "communication_reason": next((each["problem"] for each in communications if each.get("problem")), None),
     }
 
 

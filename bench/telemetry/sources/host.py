@@ -294,9 +294,9 @@ def _disks(opened: Opened) -> Values:
         raise FileNotFoundError
 
     def read() -> Iterator[float]:
-        rows = [words for line in file.read().splitlines() if (words := line.split(None, 10))[2] in names]
-        yield SECTOR_BYTES * sum(int(words[5]) for words in rows)
-        yield SECTOR_BYTES * sum(int(words[9]) for words in rows)
+        rows = [fields for line in file.read().splitlines() if (fields := line.split(None, 10))[2] in names]
+        yield SECTOR_BYTES * sum(int(fields[5]) for fields in rows)
+        yield SECTOR_BYTES * sum(int(fields[9]) for fields in rows)
 
     return read
 
@@ -313,8 +313,8 @@ def _network(opened: Opened) -> Values:
     def read() -> Iterator[float]:
         rows = [row.split() for name, _, row in (line.partition(b":") for line in file.read().splitlines())
                 if name.strip() in wanted]
-        yield sum(int(words[0]) for words in rows)
-        yield sum(int(words[8]) for words in rows)
+        yield sum(int(fields[0]) for fields in rows)
+        yield sum(int(fields[8]) for fields in rows)
 
     return read
 
@@ -339,15 +339,15 @@ def _throttled(opened: Opened) -> Values:
 def _cpu_statistics() -> list[Path]:
     """Files cpu.stat of the control groups that this process is in, innermost first."""
     groups = [line.split(":", 2) for line in (PROC / "self/cgroup").read_text(encoding="utf-8").splitlines()]
-    roots = {"": CGROUPS, **{words: CGROUPS / words for _, words, _ in groups if "cpu" in words.split(",")}}
+    roots = {"": CGROUPS, **{of: CGROUPS / of for _, of, _ in groups if "cpu" in of.split(",")}}
     paths = []
-    for _, words, path in groups:
-        if words in roots:
-            inner = roots[words] / path.strip("/")
+    for _, controllers, path in groups:
+        if controllers in roots:
+            inner = roots[controllers] / path.strip("/")
             # A container often sees its own group as the root, although the stated path is that of the host.
             folders = [inner, *inner.parents]
             paths += [folder / "cpu.stat" for folder in folders
-                      if folder.is_relative_to(roots[words]) and (folder / "cpu.stat").exists()]
+                      if folder.is_relative_to(roots[controllers]) and (folder / "cpu.stat").exists()]
     if not paths:
         raise FileNotFoundError
     return paths
@@ -380,8 +380,8 @@ def _temperature(opened: Opened) -> Values:
         raise FileNotFoundError
 
     def read() -> list[float]:
-        said = [1e-3 * file.number() for file in files]
-        return [max((each for each in said if TEMPERATURE_C.holds(each)), default=max(said))]
+        temperatures_c = [1e-3 * file.number() for file in files]
+        return [max((each for each in temperatures_c if TEMPERATURE_C.holds(each)), default=max(temperatures_c))]
 
     return read
 

@@ -13,11 +13,11 @@ def ended_together(job, ranks, prepared):
     """
     if job.get("world") is None:
         return {}
-    told = {"digests": rendezvous.digests(prepared, job["graph"])}
+    facts = {"digests": rendezvous.digests(prepared, job["graph"])}
     if job.get("timing"):
         try:
-            told["communication"] = prepared.communication(COMMUNICATION_STEPS)
+            facts["communication"] = prepared.communication(COMMUNICATION_STEPS)
         except frameworks.Unsupported as reason:
-            told["communication"] = {"problem": str(reason)}
+            facts["communication"] = {"problem": str(reason)}
     ranks.decided(None)       # waits, since the others still need this rank
-    return told
+    return facts

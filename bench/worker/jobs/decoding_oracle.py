@@ -13,8 +13,8 @@ def run(job, directory, answers):
     inputs = arrays(job["inputs"])
     network = prepare(job, arrays(job["weights"]), answers)[1]
     if "tokens" in inputs:
-        found = {"output": generation.read(network, inputs["x"], inputs["tokens"])}
+        generated = {"output": generation.read(network, inputs["x"], inputs["tokens"])}
     else:
-        found = generation.oracle(network, inputs["x"], job["generated_length"])
-    np.savez(os.path.join(directory, "answer.npz"), **found)
+        generated = generation.oracle(network, inputs["x"], job["generated_length"])
+    np.savez(os.path.join(directory, "answer.npz"), **generated)
     return {}

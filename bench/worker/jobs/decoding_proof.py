@@ -13,7 +13,7 @@ def run(job, directory, answers):
     inputs = arrays(job["inputs"])
     module, prepared, seconds = prepare(job, arrays(job["weights"]), answers)
     prepared.load([(inputs["x"], None)])
-    found = generation.answer(prepared.decoder, inputs["tokens"])
+    generated = generation.answer(prepared.decoder, inputs["tokens"])
     answers.mark("proven")
-    np.savez(os.path.join(directory, "answer.npz"), **found)
+    np.savez(os.path.join(directory, "answer.npz"), **generated)
     return {"facts": module.facts(), "prepare_time_s": seconds}
