@@ -173,9 +173,9 @@ def command(
     from rigmark.bench.plan.schedule import plan
     from rigmark.bench.store.store import Store
 
-    asked = asked_for(given)
-    of_suite = {name: values for name, values in asked.items() if SWEPT[name].is_of_suite}
-    instead = {name: values for name, values in asked.items() if name not in of_suite}
+    stated = asked_for(given)
+    of_suite = {name: values for name, values in stated.items() if SWEPT[name].is_of_suite}
+    instead = {name: values for name, values in stated.items() if name not in of_suite}
     places = {name: values for name, values in instead.items() if not SWEPT[name].is_single}
     instead |= {
         name: value for name, value in (("repetitions", repetitions), ("layers", layers)) if value is not None
