@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -131,7 +131,8 @@ def oracle_for(graph: Graph, mode: str = "training") -> Any:
 
 
 class Steps(NamedTuple):
-    """What a network says to the same questions: proofs first, then two training steps on two batches."""
+    """What a network says to the same questions: proofs first, then two training steps on two batches, and both again.
+    """
 
     output: Any
     gradients: dict[str, Any]
@@ -139,22 +140,41 @@ class Steps(NamedTuple):
     weights_untouched: dict[str, Any]            # after the proofs
     weights: dict[str, Any]                      # after the steps
     output_after: Any                            # from those
+    losses_again: list[list[float]]              # of the same batches by its timed way; none of what drops elements
+    weights_again: dict[str, Any]
 
 
-def take_steps(prepared: Any, graph: Graph) -> Steps:
-    (x, y), other = (synthetic_batch(graph, SAMPLES, seed) for seed in (2, 4))
+def take_steps(prepared: Any, graph: Graph, *, timed: Callable[..., Any]) -> Steps:
+    """``timed`` trains on the next batch by the way that is timed, and gives the loss before the update."""
+    (x, y), other = batches = [synthetic_batch(graph, SAMPLES, seed) for seed in (2, 4)]
     masks, other_masks = (dropout_masks(graph.plain(), SAMPLES, seed) for seed in (3, 5))
     output = prepared.forward(x)
     loss, gradients = prepared.gradients(x, y, masks)
     untouched = prepared.weights()
     steps = loss, prepared.train(x, y, masks), prepared.train(*other, other_masks)
-    losses = [np.ravel(each).tolist() for each in steps]
-    return Steps(output, gradients, losses, untouched, prepared.weights(), prepared.forward(x))
+    after = prepared.weights(), prepared.forward(x)
+    steps_again: tuple[Any, ...] = ()
+    if not masks:                        # a timed step draws its own
+        prepared.load(batches)
+        steps_again = timed(x, y, {}), timed(*other, {})
+    losses, losses_again = ([np.ravel(each).tolist() for each in every] for every in (steps, steps_again))
+    return Steps(output, gradients, losses, untouched, *after, losses_again, prepared.weights())
 
 
 @cache
 def expected_steps(name: str) -> Steps:
-    return take_steps(oracle_for(CASES[name]), CASES[name])
+    reference = oracle_for(CASES[name])
+    return take_steps(reference, CASES[name], timed=reference.train)
+
+
+def timed(prepared: Any) -> Callable[..., Any]:
+    """A step of the timed way on the next of its batches; its loss before the update."""
+    def step(*_batch: object) -> Any:
+        prepared.step()
+        prepared.synchronize()
+        return prepared.result()
+
+    return step
 
 
 def assert_close(got: Any, expected: Any, tolerance: float, scale: float | None = None) -> None:
@@ -205,10 +225,12 @@ def test_the_best_setting_is_one_that_it_has(framework):
 
 @by_way_and_case(CASES, TRAINED_COMPILED, training=True)
 def test_computes_what_the_oracle_computes(way, name):
+    """By the proof way, and then by the timed way."""
     graph, expected = CASES[name], expected_steps(name)
     start = weights_of(graph)
+    prepared = way.prepare(graph, start)
 
-    got = take_steps(way.prepare(graph, start), graph)
+    got = take_steps(prepared, graph, timed=timed(prepared))
 
     assert_close(got.output, expected.output, FORWARD)
     assert got.losses[0] == pytest.approx(expected.losses[0], rel=FIRST_LOSS)
@@ -220,6 +242,9 @@ def test_computes_what_the_oracle_computes(way, name):
         np.testing.assert_array_equal(got.weights_untouched[key], value, err_msg=f"a proof changed {key}")
     assert_weights_moved_alike(graph, start, got.weights, expected.weights)
     assert_close(got.output_after, expected.output_after, 10 * FORWARD)
+    for losses, expected_losses in zip(got.losses_again, expected.losses_again, strict=True):
+        assert losses == pytest.approx(expected_losses, rel=SECOND_LOSS)
+    assert_weights_moved_alike(graph, start, got.weights_again, expected.weights_again)
 
 
 def assert_weights_moved_alike(graph: Graph, start: Any, got: Any, expected: Any) -> None:
@@ -270,24 +295,6 @@ def test_timed_inference_takes_the_batches_in_turn(way, name):
         prepared.step()
         prepared.synchronize()
         assert_close(prepared.result(), reference.forward(x), FORWARD)
-
-
-@by_way_and_case(WITHOUT_DROPOUT, training=True)
-def test_timed_training_takes_the_steps_of_the_proof(way, name):
-    graph = CASES[name]
-    batches = [synthetic_batch(graph, SAMPLES, seed) for seed in (2, 4)]
-    prepared = way.prepare(graph, weights_of(graph))
-    prepared.load(batches)
-
-    losses = []
-    for _ in batches:
-        prepared.step()
-        prepared.synchronize()
-        losses.append(np.ravel(prepared.result()).tolist())
-
-    for got, expected in zip(losses, expected_steps(name).losses[1:], strict=True):
-        assert got == pytest.approx(expected, rel=SECOND_LOSS)
-    assert_weights_moved_alike(graph, weights_of(graph), prepared.weights(), expected_steps(name).weights)
 
 
 @by_trainer
