@@ -742,9 +742,10 @@ def reductions_and_parts() -> Graph:
     count = net.add_layer("product", Multiply(), of=(places, net.add_layer("less", Subtract(), of=(count, places))))
     count = net.add_layer("count", ReduceSum(axes=(1,)), of=net.add_layer("limited", Maximum(), of=(count, places)))
     count = net.add_layer("counted", Cast(to="float"), of=count)         # whole numbers until here
+    number = net.add_layer("number", ReduceSum(axes=(1, 2)), of=left)
     vectors = [
         net.flatten(f"flat{index}", of=value)
-        for index, value in enumerate((mean, joined, part, least, sums, largest, place, count))
+        for index, value in enumerate((mean, joined, part, least, sums, largest, place, count, number))
     ]
     net.concat("concat", of=(total, most, *vectors))
     return _scores(net)
