@@ -4,7 +4,8 @@ Imports each network of ``evidence.modules_of_others`` as a user would bring it,
 all gradients of each framework with the float64 oracle, and the oracle with the module itself in float64. One row per
 network: largest relative errors (of a gradient: its difference over the norm of all), or the sentence with which it is
 refused. What was not run within its time is said so, and does not count as agreeing. Rows are kept in a file, so that
-another run adds those that it lacks.
+another run adds those that it lacks. With --here a network is imported in the process that compares, by the function
+that a worker runs, which is quicker.
 
 Run: python -m evidence.imported_modules ROWS [--only resnet18,bert] [--framework torch,jax] [--record FILE]
      (in an environment with torchvision and transformers, beside the project's; no compiled operators are needed)
@@ -14,6 +15,7 @@ Ends with exit code 1 if something that ran did not agree.
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.metadata
 import json
 import multiprocessing
@@ -29,6 +31,8 @@ from evidence.imported_files import prepared
 from rigmark.bench.builds import build
 from rigmark.bench.errors import UserError
 from rigmark.bench.ir import weights as ir_weights
+from rigmark.bench.ir.ops import BadGraph
+from rigmark.bench.ir.reading import read
 from rigmark.bench.networks import Network
 from rigmark.bench.networks.bringing import brought
 from rigmark.bench.networks.forms import Options
@@ -50,13 +54,14 @@ def main() -> int:
     parser.add_argument("--framework", default=",".join(FRAMEWORKS))
     parser.add_argument("--only", default="")
     parser.add_argument("--each-s", type=float, default=300.0, help="after which one framework is stopped")
+    parser.add_argument("--here", action="store_true")
     parser.add_argument("--record", type=Path)
     options = parser.parse_args()
     rows = [json.loads(line) for line in options.rows.read_text().splitlines()] if options.rows.exists() else []
     server = Server()
     for name in names() if options.only == "" else options.only.split(","):
         if name and name not in {row["network"] for row in rows}:
-            row = row_of(name, options.framework.split(","), options.each_s, server)
+            row = row_of(name, options.framework.split(","), options.each_s, server, is_here=options.here)
             rows.append(row)
             with options.rows.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
@@ -74,13 +79,16 @@ def names() -> list[str]:
     return list(NETWORKS)
 
 
-def row_of(name: str, wanted: list[str], each_s: float, server: Server) -> dict[str, Any]:
-    row: dict[str, Any] = {"network": name, "frameworks": {}}
+def row_of(name: str, wanted: list[str], each_s: float, server: Server, *, is_here: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {"network": name, "frameworks": {}, "here": is_here}
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()
         reference = f"{FACTORIES}:{name}"
         try:
-            (network,) = brought([reference], Options(), build.load(), Path(folder)).brought.values()
+            if is_here:
+                network = taken(name, Path(folder), server)
+            else:
+                (network,) = brought([reference], Options(), build.load(), Path(folder)).brought.values()
         except UserError as error:
             return {**row, "refused": str(error)}
         row |= {
@@ -94,6 +102,14 @@ def row_of(name: str, wanted: list[str], each_s: float, server: Server) -> dict[
                 row["frameworks"] = dict.fromkeys((MODULE, *wanted), f"not run: oracle: {row['frameworks'][each]}")
                 break
     return row
+
+
+def taken(name: str, folder: Path, server: Server) -> Network:
+    """The network as it is imported beside the comparison; raises UserError with the refusal."""
+    refused = server.ask(120.0, "import", name, None, folder)
+    if refused:
+        raise UserError(refused)
+    return Network(graph=read(json.loads((folder / "graph.json").read_text())), given=folder / "weights.npz", digest="")
 
 
 class Server:
@@ -138,13 +154,40 @@ def serve(pipe: Any) -> None:
             pipe.send(f"disagrees: {type(error).__name__}: {str(error).splitlines()[0][:150] if str(error) else ''}")
 
 
-def answer(framework: str, name: str, network: Network, exact: Path) -> str:
+def answer(framework: str, name: str, network: Any, exact: Path) -> str:
+    if framework == "import":
+        return import_into(exact, name)
     if framework == MODULE:
         arrays = answers("numpy", network, "fp64")
         np.savez(exact, **arrays)
         return said(of_module(name, network), arrays, EXACT, EXACT)
     with np.load(exact) as stored:
         return said(answers(framework, network, "fp32"), dict(stored), OUTPUT, GRADIENT)
+
+
+def import_into(folder: Path, name: str) -> str:
+    """Writes the network there; a sentence where it cannot be imported."""
+    from rigmark.bench.worker.torch_import import Refused
+
+    try:
+        plain, weights, _, _ = imported_once(name)
+        graph = read(plain)
+    except (Refused, BadGraph) as refused:
+        return str(refused)
+    if not all(np.isfinite(each).all() for each in weights.values()):
+        return "it has weights that are not finite"
+    (folder / "graph.json").write_text(json.dumps(graph.plain()))
+    np.savez(folder / "weights.npz", **weights)
+    return ""
+
+
+@functools.cache
+def imported_once(name: str) -> Any:
+    from rigmark.bench.worker.torch_import import imported
+    from rigmark.bench.worker.user_code import made
+
+    job = {"source": FACTORIES, "factory": name, "folder": str(Path.cwd()), "name": name}
+    return imported(job, *made(job["source"], job["factory"], job["folder"]))
 
 
 def answers(framework: str, network: Network, precision: str) -> dict[str, Any]:
@@ -164,10 +207,10 @@ def of_module(name: str, network: Network) -> dict[str, Any]:
     """The same of the module itself in float64; raises ValueError where the graph does not train what it trains."""
     import torch
 
-    from rigmark.bench.worker.torch_import import imported, original
+    from rigmark.bench.worker.torch_import import original
     from rigmark.bench.worker.user_code import made
 
-    plain, _, told, _ = imported({"source": FACTORIES, "factory": name, "folder": str(Path.cwd()), "name": name})
+    plain, _, told, _ = imported_once(name)
     if [layer["name"] for layer in plain["layers"]] != [layer.name for layer in network.graph.layers]:
         raise ValueError("a second import gives other layers")
     x, y = ir_weights.synthetic_batch(network.graph, SAMPLES, SEED)
@@ -213,7 +256,8 @@ def line_of(row: dict[str, Any]) -> str:
     head = f"{row['network']:<26}"
     if "refused" in row:
         return head + "refused: " + row["refused"]
-    head += f"{row['layers']} layers, {row['parameters']:,} parameters, imported in {row['import_s']} s"
+    way = "here" if row.get("here") else "by a worker"
+    head += f"{row['layers']} layers, {row['parameters']:,} parameters, imported {way} in {row['import_s']} s"
     return head + "".join(f"\n    {name:<12} {what}" for name, what in row["frameworks"].items())
 
 

@@ -73,9 +73,14 @@ def perturbed(graph: Graph, weights: Arrays, seed: int) -> Arrays:
     """Weights in which no scale is 1 and no shift 0, so that a proof sees a forgotten one.
 
     Biases, shifts and running means change by about 0.1, scales and variances by a factor between 0.5 and 1.5.
+    Constants stay: the root of an epsilon below 0 would be no number.
     """
     changed = dict(weights)
+    constants = {key for layer in graph.layers if layer.op.kind == "parameter"
+                 for key, parameter in layer.keyed_parameters.items() if not parameter.is_trainable}
     for index, (key, parameter) in enumerate(graph.parameters.items()):
+        if key in constants:
+            continue
         rng = _stream(seed, PERTURBATION, index)
         if parameter.init == "zeros":
             changed[key] = np.add(weights[key], 0.1 * rng.standard_normal(parameter.shape)).astype(np.float32)

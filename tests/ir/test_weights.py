@@ -119,6 +119,17 @@ def test_perturbed_weights_have_no_scale_of_one_and_no_shift_of_zero():
             assert np.array_equal(changed[key], weights[key])
 
 
+def test_a_constant_is_not_perturbed_since_an_epsilon_would_fall_below_0():
+    net = Builder("net", (3,))
+    net.add("sum", of=(net.dense("first", 3), net.parameter("epsilon", (3,), init="zeros", is_trainable=False)))
+    graph = net.build(loss="softmax_cross_entropy", optimizer=SGD)
+    weights = initial_weights(graph, 1)
+    changed = perturbed(graph, weights, 1)
+
+    assert np.all(changed["first/bias"] != weights["first/bias"])
+    assert np.array_equal(changed["epsilon/value"], weights["epsilon/value"])
+
+
 def test_inputs_are_drawn_as_they_say():
     net = Builder("net")
     for given in (
