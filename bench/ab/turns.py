@@ -9,9 +9,13 @@ from __future__ import annotations
 import math
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+
+import msgspec
 
 from rigmark.bench.ab.kinds import Ending, Kind, Turn, TurnFailed
 from rigmark.bench.ab.rounds import FAILURES_AT_MOST, Rounds
@@ -21,6 +25,7 @@ from rigmark.bench.analysis.comparison.pairs import CONTENDED, OPEN
 from rigmark.bench.analysis.comparison.verdicts import SAID, CaseVerdict, Verdicts, change
 from rigmark.bench.analysis.statistics.decision import Decision
 from rigmark.bench.enums import Clock
+from rigmark.bench.store.contests import Contest
 from rigmark.bench.store.record import BASE, NEW, SIDES
 
 PAIR_TIME_S = 0.3            # least seconds of a pair: several short turns
@@ -80,7 +85,7 @@ class Unit:
     @property
     def is_given_up(self) -> bool:
         fails_again = self.turns_per_pair == 0 or any(
-            each.error.outcome is not Ending.CRASHED for each in self.failures
+            each.error.outcome != Ending.CRASHED for each in self.failures
         )
         return bool(self.failures) and (fails_again or len(self.failures) >= FAILURES_AT_MOST)
 
@@ -130,15 +135,7 @@ class Turns:
                 label=str(self._kind.plain()["label"]), facts={}, verdict=None, has_failed=True,
                 reason=f"{error.outcome}: {_with_last_words(error)}",
             )])
-        decided, twins = self._rounds.final()
-        every = [(unit, case) for unit in self._units for case in unit.cases]
-        return self._verdicts([
-            *(self._case(*each, decision, twin) for each, decision, twin in zip(every, decided, twins, strict=True)),
-            *(
-                CaseVerdict(label=unit.name, facts={}, verdict=None, has_failed=True, reason=_reason(unit.failures[0]))
-                for unit in self._units if not unit.cases and unit.failures
-            ),
-        ])
+        return self._verdicts(_judged(self._units, self._rounds, self._kind.doubts))
 
     def _verdicts(self, cases: list[CaseVerdict]) -> Verdicts:
         base, new = self._names
@@ -165,7 +162,7 @@ class Turns:
                 for side in order:
                     turns[side].append(self._kind.turn(unit.name, side))
                 first.append(order[0])
-            self._find_cases(unit, turns)
+            _find_cases(unit, turns, self._kind.quantity, self._only)
             for side in SIDES:
                 _check_cases(unit, turns[side])
         except TurnFailed as error:
@@ -180,48 +177,100 @@ class Turns:
         for case in unit.cases:
             case.add(turns)
 
-    def _find_cases(self, unit: Unit, turns: dict[str, list[Turn]]) -> None:
-        """The cases of a unit are those that both sides have in its first pair."""
-        if unit.cases:
-            return
-        labels = {side: dict.fromkeys(turns[side][0].numbers) for side in SIDES}
-        for side, other in (SIDES, SIDES[::-1]):
-            self._only[side] |= labels[side].keys() - labels[other].keys()
-        unit.cases = [
-            Case(label=label, quantity=self._kind.quantity(label)) for label in labels[BASE] if label in labels[NEW]
-        ]
-
     def _keep(self) -> None:
         self._store({
             **self._kind.plain(), "seed": self._seed, "budget_s": self._budget_s, "warm_ups": self._warm_ups,
             "pairs": self._pairs,
         })
 
-    def _case(self, unit: Unit, case: Case, decision: Decision | None, twin: Decision | None) -> CaseVerdict:
-        if decision is None or not case.pairs:
-            return CaseVerdict(
-                label=case.label, facts={}, verdict=None, has_failed=True, reason=_reason(unit.failures[0]),
-            )
-        doubts = [*self._kind.doubts(case.label)]
-        if unit.failures:
-            failure = _reason(unit.failures[0])
-            doubts.append(f"{len(unit.failures)} of {len(unit.failures) + len(case.pairs)} pairs failed, {failure}")
-        if twin is not None and twin.speed_up is not None and twin.verdict not in (*OPEN, decision.verdict):
-            doubts.append(f"by CPU time it is {SAID[twin.verdict]}: {change(twin.speed_up)}")
-        ratio = _contention(case)
-        if ratio is not None and ratio > CONTENDED and decision.verdict in OPEN:
-            doubts.append(f"wall time is {ratio:.2f} times CPU time: it waited, or other processes took a share of its "
-                          "cores; --clock cpu is disturbed less")
-        return numbers.case_verdict(
-            case.label, case.quantity, case.pairs, decision, facts={}, has_failed=bool(unit.failures),
-            doubts=tuple(doubts), seconds_per_pair=unit.seconds_per_pair,
+
+def stored_verdicts(
+    contests: Sequence[Contest], *, names: tuple[str, str], problems: Sequence[str] = ()
+) -> Verdicts:
+    """The verdicts on stored contests, all judged together, by the rule by which they were judged when measured."""
+    units: list[Unit] = []
+    only: dict[str, set[str]] = {side: set() for side in SIDES}
+    for contest in contests:
+        quantities: dict[str, Quantity] = defaultdict(partial(Quantity, **msgspec.structs.asdict(contest.quantity)))
+        of_contest: dict[str, Unit] = {}
+        for pair in contest.pairs:
+            unit = of_contest.setdefault(pair.unit, Unit(name=pair.unit))
+            turns = {side: [Turn(
+                numbers=turn.numbers, wall_time_s=turn.wall_time_s, cpu_time_s=turn.cpu_time_s,
+                facts={"left_behind": turn.left_behind},
+            ) for turn in of_side] for side, of_side in ((BASE, pair.base), (NEW, pair.new))}
+            if pair.failure is not None:
+                unit.failures.append(Failure(side=pair.failure.side, error=TurnFailed(
+                    pair.failure.outcome, pair.failure.reason, pair.failure.last_words
+                )))
+            elif not pair.is_warm_up:
+                _find_cases(unit, turns, quantities.__getitem__, only)
+                for case in unit.cases:
+                    case.add(turns)
+        units += of_contest.values()
+    budget_s = max((contest.budget_s for contest in contests), default=0.0)
+    cases = _judged(units, Rounds(units, session="", budget_s=budget_s), lambda case: ())
+    return Verdicts(
+        base=names[0], new=names[1], cases=tuple(cases), problems=tuple(problems), of_steps=False,
+        only_base=tuple(sorted(only[BASE])), only_new=tuple(sorted(only[NEW])),
+    )
+
+
+def _judged(
+    units: Sequence[Unit], rounds: Rounds[Unit], doubts: Callable[[str], tuple[str, ...]]
+) -> list[CaseVerdict]:
+    every = [(unit, case) for unit in units for case in unit.cases]
+    return [
+        *(
+            _case_verdict(unit, case, decision, twin, doubts(case.label))
+            for (unit, case), decision, twin in zip(every, *rounds.final(), strict=True)
+        ),
+        *(
+            CaseVerdict(label=unit.name, facts={}, verdict=None, has_failed=True, reason=_reason(unit.failures[0]))
+            for unit in units if not unit.cases and unit.failures
+        ),
+    ]
+
+
+def _case_verdict(
+    unit: Unit, case: Case, decision: Decision | None, twin: Decision | None, doubts_of_kind: Sequence[str]
+) -> CaseVerdict:
+    if decision is None or not case.pairs:
+        return CaseVerdict(
+            label=case.label, facts={}, verdict=None, has_failed=True, reason=_reason(unit.failures[0]),
         )
+    doubts = [*doubts_of_kind]
+    if unit.failures:
+        failure = _reason(unit.failures[0])
+        doubts.append(f"{len(unit.failures)} of {len(unit.failures) + len(case.pairs)} pairs failed, {failure}")
+    if twin is not None and twin.speed_up is not None and twin.verdict not in (*OPEN, decision.verdict):
+        doubts.append(f"by CPU time it is {SAID[twin.verdict]}: {change(twin.speed_up)}")
+    ratio = _contention(case)
+    if ratio is not None and ratio > CONTENDED and decision.verdict in OPEN:
+        doubts.append(f"wall time is {ratio:.2f} times CPU time: it waited, or other processes took a share of its "
+                      "cores; --clock cpu is disturbed less")
+    return numbers.case_verdict(
+        case.label, case.quantity, case.pairs, decision, facts={}, has_failed=bool(unit.failures),
+        doubts=tuple(doubts), seconds_per_pair=unit.seconds_per_pair,
+    )
 
 
 def turns_per_pair(wall_times_s: list[float]) -> int:
     """How many turns each side has in a pair, for both alike."""
     shortest_s = min(wall_times_s, default=PAIR_TIME_S)
     return max(1, min(TURNS_AT_MOST, math.ceil(PAIR_TIME_S / (2 * max(shortest_s, 1e-6)))))
+
+
+def _find_cases(
+    unit: Unit, turns: dict[str, list[Turn]], quantity: Callable[[str], Quantity], only: dict[str, set[str]]
+) -> None:
+    """The cases of a unit are those that both sides have in its first pair; ``only`` gets those that one side has."""
+    if unit.cases:
+        return
+    labels = {side: dict.fromkeys(turns[side][0].numbers) for side in SIDES}
+    for side, other in (SIDES, SIDES[::-1]):
+        only[side] |= labels[side].keys() - labels[other].keys()
+    unit.cases = [Case(label=label, quantity=quantity(label)) for label in labels[BASE] if label in labels[NEW]]
 
 
 def _check_cases(unit: Unit, turns: Sequence[Turn]) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rigmark.bench.analysis.comparison.verdicts import Verdicts
     from rigmark.bench.cli import Exit
+    from rigmark.bench.store.contests import Contest
     from rigmark.bench.store.stored import StoredRecord
 
 NEEDS_ARGUMENTS = True
@@ -45,9 +46,10 @@ def command(
     """Compare stored results: a verdict for each case that both sides have.
 
     A NAME is a git revision, build, framework, session, run id or record id; ids may be abbreviated. Pairs that
-    'rigmark ab' stored are judged as it judges them. Otherwise repetitions of one run are compared in pairs; results
-    that were measured at different times need 5 sessions per side. Exit code: 1 if a case is slower, 2 if a trial
-    failed or the sides are not comparable, 3 if there is nothing to compare, 4 if there is no verdict.
+    'rigmark ab' stored are judged as it judges them; a NAME is then also the command of a side. Otherwise repetitions
+    of one run are compared in pairs; results that were measured at different times need 5 sessions per side. Exit
+    code: 1 if a case is slower, 2 if a trial failed or the sides are not comparable, 3 if there is nothing to compare,
+    4 if there is no verdict.
 
     Examples:
 
@@ -57,6 +59,7 @@ def command(
 
     rigmark compare laptop-results server-results --across machine
     """
+    from rigmark.bench.ab.turns import stored_verdicts
     from rigmark.bench.analysis.comparison.sides import across as facts
     from rigmark.bench.analysis.comparison.sides import compare_sides
     from rigmark.bench.analysis.comparison.stored_pairs import compare_pairs
@@ -66,6 +69,13 @@ def command(
     paired = stored_pairs(base, new, results)
     if paired is not None:
         verdicts = compare_pairs(paired.records, names=(base, new), clock=clock, problems=paired.problems)
+        show(verdicts, medium, output, junit)
+        raise typer.Exit(conclude(verdicts))
+    contests, unread = stored_contests(base, new, results)
+    for problem in () if contests else unread:
+        say(f"rigmark: {problem}")
+    if contests and clock is Clock.WALL:
+        verdicts = stored_verdicts(contests, names=(base, new), problems=unread)
         show(verdicts, medium, output, junit)
         raise typer.Exit(conclude(verdicts))
     if clock is not Clock.WALL:
@@ -143,6 +153,28 @@ def stored_pairs(base: str, new: str, results: Path) -> Paired | None:
         if (base_of := record.identity.base) and base_of.name in sides[0] and record.identity.case.build in sides[1]
     ]
     return Paired(records=fitting, problems=trials.problems) if fitting else None
+
+
+def stored_contests(base: str, new: str, results: Path) -> tuple[list[Contest], tuple[str, ...]]:
+    """The latest contest over each thing of two commands, builds or git revisions, and what could not be read.
+
+    A side that was a git revision is known by its commit, since a name such as HEAD means another one later.
+    """
+    from rigmark.bench.builds import revisions
+    from rigmark.bench.store import contests
+
+    found, problems = contests.read_all(results)
+    commits = [None if (found_commit := revisions.find(name, Path.cwd())) is None else found_commit.commit
+               for name in (base, new)] if found else []
+    latest = {}
+    for contest in found:
+        sides = (contest.base, contest.new)
+        if all(
+            commit == side.commit if side.commit is not None else name == side.name
+            for side, name, commit in zip(sides, (base, new), commits, strict=True)
+        ):
+            latest[contest.label, contest.quantity.name, sides, tuple(contest.cpus)] = contest
+    return list(latest.values()), problems
 
 
 def _revision(name: str) -> Iterator[str]:

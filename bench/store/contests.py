@@ -7,16 +7,113 @@ own, which is written anew after every pair, so that an interrupt loses no finis
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from rigmark.bench.errors import UserError
 from rigmark.bench.host import files, secrets
 from rigmark.bench.host.plain import encodable
-from rigmark.bench.store import sealing
+from rigmark.bench.store import reading, sealing
+from rigmark.bench.store.stored import Checksum, Index, Number, Part, Seconds, Side, Time
 
 CONTESTS = "contests"
 SCHEMA = 1
+Finite = Annotated[float, Meta(ge=-1e300, le=1e300)]
+
+
+class Quantity(Part, frozen=True, kw_only=True):
+    """As in bench.analysis.comparison.numbers."""
+
+    name: str
+    unit: str
+    is_higher_better: bool
+    margin: Annotated[float, Meta(gt=0, le=1e300)] | None
+
+
+class Contestant(Part, frozen=True, kw_only=True):
+    name: str
+    command: str
+    commit: str | None = None
+    build: str | None = None
+
+
+class Turn(Part, frozen=True, kw_only=True):
+    numbers: dict[str, Finite]
+    wall_time_s: Time
+    cpu_time_s: Seconds | None
+    left_behind: Index = 0
+
+
+class Failed(Part, frozen=True, kw_only=True):
+    side: Side
+    outcome: str
+    reason: str
+    last_words: str
+
+
+class Pair(Part, frozen=True, kw_only=True):
+    unit: str
+    is_warm_up: bool
+    base: list[Turn]
+    new: list[Turn]
+    failure: Failed | None = None
+
+    def __post_init__(self) -> None:
+        if self.failure is None and not self.is_warm_up and (not self.base or len(self.base) != len(self.new)):
+            raise ValueError("a pair has as many turns of each side, and one at least")
+
+
+class Contest(Part, frozen=True, kw_only=True):
+    """A stored contest."""
+
+    schema: Number
+    id: str
+    recorded_at: str
+    label: str
+    quantity: Quantity
+    base: Contestant
+    new: Contestant
+    budget_s: Seconds
+    pairs: list[Pair]
+    content: Checksum
+    cpus: tuple[Index, ...] = ()
+
+    def __post_init__(self) -> None:
+        datetime.fromisoformat(self.recorded_at)
+
+
+CONTEST = msgspec.json.Decoder(Contest)
+
+
+def read(path: Path) -> Contest:
+    """The contest in a file; raises reading.LeftOut if it cannot be read."""
+    content = reading.read_content(path)
+    try:
+        contest = CONTEST.decode(content)
+        if contest.schema > SCHEMA:
+            raise reading.too_new("contest", path, contest.schema, SCHEMA)
+    except (ValueError, RecursionError) as error:
+        reading.check_schema("contest", content, path, SCHEMA)
+        raise reading.damaged(path, reading.reason(error, content)) from None
+    if not sealing.fits(content, contest.content):
+        raise reading.LeftOut(f"contest {files.shown(path)} was left out: {sealing.EDITED}", "delete it")
+    reading.check_name("contest", path, contest.id)
+    return contest
+
+
+def read_all(root: Path) -> tuple[list[Contest], tuple[str, ...]]:
+    """The contests of a results folder, oldest first, and a sentence for each that cannot be read."""
+    found, problems = [], []
+    for path in sorted((root / CONTESTS).glob("*.json")):
+        try:
+            found.append(read(path))
+        except reading.LeftOut as error:
+            problems.append(str(error))
+    return sorted(found, key=lambda contest: datetime.fromisoformat(contest.recorded_at)), tuple(problems)
 
 
 class ContestFile:

@@ -37,7 +37,8 @@ def ab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFi
     monkeypatch.setattr(turns, "TURNS_AT_MOST", 1)
 
     def run(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["rigmark", "ab", *arguments])
+        verb = [] if arguments[0] == "compare" else ["ab"]
+        monkeypatch.setattr(sys, "argv", ["rigmark", *verb, *arguments])
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()
@@ -190,7 +191,7 @@ SLEEPS = "sleep 60"
     [
         ("sh -c 'echo oh no; exit 3'", (), "crashed: new: it ended with exit code 3; last words: oh no"),
         ("sh -c 'kill -9 $$'", (), "crashed: new: it ended with signal 9"),
-        (SLEEPS, ("--timeout", "0.2"), "timeout: new: killed after 0.2 s; --timeout allows more"),
+        (SLEEPS, ("--timeout", "1.5"), "timeout: new: killed after 1.5 s; --timeout allows more"),
         ("echo 2", ("--same-output",), "other_output: new: it did not print the same as the first turn of the base"),
         ("echo nan", ("--metric", ".+", "--lower"), "no_number: new: it printed nan as matched by --metric '.+'"),
         ("echo 1e999", ("--metric", ".+", "--lower"), "no_number: new: it printed inf as matched by --metric '.+'"),
@@ -414,3 +415,24 @@ class Changing(Told):
     def turn(self, unit: str, side: str) -> Turn:
         turn = super().turn(unit, side)
         return Turn(numbers=dict.fromkeys(self.labels, 1.0), wall_time_s=0.1, cpu_time_s=None, facts=turn.facts)
+
+
+def test_stored_contests_are_judged_again_as_they_were(ab: Callable[..., Ended]):
+    base, new = benchmarks("base", sort=100.0, old=1.0), benchmarks("new", sort=120.0)
+    _, measured, _ = ab(*commands(base, new), "--metric-google", "--json")
+    ab(*commands("true", "echo"), "--metric", "(x)", "--lower")
+
+    code, again, errors = ab("compare", base, new, "--json")
+
+    assert (1, "") == (code, errors)
+    assert json.loads(measured) == {**json.loads(again), "cases": [
+        {**case, "doubts": told["doubts"], "about_more_s": told["about_more_s"]}
+        for case, told in zip(json.loads(again)["cases"], json.loads(measured)["cases"], strict=True)
+    ]}
+    assert 2 == ab("compare", "true", "echo")[0]
+
+    (path,) = (path for path in Path("results/contests").glob("*.json") if '"sort"' in path.read_text())
+    path.write_text(path.read_text().replace('"sort": 0.0001', '"sort": 0.0002'))
+
+    code, _, errors = ab("compare", base, new)
+    assert (2, True) == (code, f"contest {path} was left out: a value in it was edited" in errors)

@@ -38,9 +38,9 @@ class Ending(StrEnum):
 
 
 class TurnFailed(Exception):
-    """A turn gave no number; the message states why."""
+    """A turn gave no number; the message states why. ``outcome`` is an Ending, or one that a later Rigmark stored."""
 
-    def __init__(self, outcome: Ending, reason: str, last_words: str = ""):
+    def __init__(self, outcome: str, reason: str, last_words: str = ""):
         super().__init__(reason)
         self.outcome, self.reason, self.last_words = outcome, reason, last_words
 
