@@ -1,4 +1,4 @@
-"""Our text generation in torch over that of transformers' GPT-2, with its static cache, in one process, turn by turn.
+"""Our text generation in torch over that of transformers' GPT-2, with either cache, in one process, turn by turn.
 
     python -m evidence.decode_fairness --processes 6
 
@@ -39,6 +39,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--prompt-length", type=int, default=64)
     parser.add_argument("--generated-length", type=int, default=32)
+    parser.add_argument("--cache", choices=("static", "dynamic"), default="static", help="of transformers")
     parser.add_argument("--processes", type=int, default=6)
     parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("--gate", type=float, help="largest ratio that passes")
@@ -116,9 +117,9 @@ def ours(form: Any, weights: Any, prompts: Any, options: argparse.Namespace) -> 
 
 
 def theirs(weights: Any, prompts: Any, options: argparse.Namespace) -> Side:
-    """The model of transformers with its static cache, driven as its documentation shows."""
+    """The model of transformers with one of its caches, driven as its documentation shows."""
     import torch
-    from transformers import StaticCache
+    from transformers import DynamicCache, StaticCache
 
     from evidence.fairness import transformers_torch
 
@@ -134,7 +135,11 @@ def theirs(weights: Any, prompts: Any, options: argparse.Namespace) -> Side:
         times_s, chosen = [], []
         with torch.inference_mode():
             before = time.perf_counter()
-            cache = StaticCache(config=model.config, max_cache_len=capacity)
+            cache: StaticCache | DynamicCache
+            if options.cache == "static":
+                cache = StaticCache(config=model.config, max_cache_len=capacity)
+            else:
+                cache = DynamicCache(config=model.config)
             tokens, first = prompt, 0
             for _ in range(options.generated_length):
                 place = torch.arange(first, first + tokens.shape[1])
