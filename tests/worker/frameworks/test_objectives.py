@@ -48,6 +48,27 @@ def test_the_proof_agrees_with_parts_of_a_batch_and_with_dropout(name: str):
     assert parity.compare(answer(prepared(name, accumulate=2)), oracle, Precision.FP32).failures() == []
 
 
+@pytest.mark.parametrize("name", [name for name in HAVING if name in ("jax", "tensorflow")])
+def test_one_program_of_all_objectives_has_the_times_of_the_layers_of_each(name: str):
+    network = prepared(name)
+    network.load([ir_weights.synthetic_batch(GRAPH, SAMPLES, 1)])
+    network.step()
+    profile = network.layer_times(2)
+    rows = {(each["layer"], each["direction"]) for each in profile["layers"]}
+
+    assert profile["problem"] is None
+    # Of the judge both judgements, and of the maker its second; no gradient goes into the first one's noise.
+    for layer in ("judges.real.conv", "judges.made.conv", "judges.again.conv", "makes.again.spread"):
+        assert {(layer, "forward"), (layer, "backward")} <= rows
+    assert ("makes.noise.spread", "forward") in rows
+    assert ("makes.noise.spread", "backward") not in rows
+
+
+def test_layer_times_that_there_are_not_yet_are_refused_in_a_sentence():
+    with pytest.raises(Unsupported, match="PyTorch times no layers of several objectives in compiled mode yet"):
+        prepared("torch", compile_mode="compiled").layer_times(1)
+
+
 def test_the_second_objective_meets_what_the_first_has_changed():
     network = prepared("numpy", precision="fp64")
     x, y = ir_weights.synthetic_batch(GRAPH, SAMPLES, 1)
