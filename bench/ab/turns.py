@@ -25,6 +25,7 @@ from rigmark.bench.analysis.comparison.pairs import CONTENDED, OPEN
 from rigmark.bench.analysis.comparison.verdicts import SAID, CaseVerdict, Verdicts, change
 from rigmark.bench.analysis.statistics.decision import Decision
 from rigmark.bench.enums import Clock
+from rigmark.bench.host import secrets
 from rigmark.bench.store.contests import Contest
 from rigmark.bench.store.record import BASE, NEW, SIDES
 
@@ -138,7 +139,7 @@ class Turns:
         return self._verdicts(_judged(self._units, self._rounds, self._kind.doubts))
 
     def _verdicts(self, cases: list[CaseVerdict]) -> Verdicts:
-        base, new = self._names
+        base, new = map(secrets.hidden, self._names)
         return Verdicts(
             base=base, new=new, cases=tuple(cases), notes=self._kind.notes(), of_steps=False,
             only_base=tuple(sorted(self._only[BASE])), only_new=tuple(sorted(self._only[NEW])),
@@ -210,8 +211,9 @@ def stored_verdicts(
         units += of_contest.values()
     budget_s = max((contest.budget_s for contest in contests), default=0.0)
     cases = _judged(units, Rounds(units, session="", budget_s=budget_s), lambda case: ())
+    base, new = map(secrets.hidden, names)
     return Verdicts(
-        base=names[0], new=names[1], cases=tuple(cases), problems=tuple(problems), of_steps=False,
+        base=base, new=new, cases=tuple(cases), problems=tuple(problems), of_steps=False,
         only_base=tuple(sorted(only[BASE])), only_new=tuple(sorted(only[NEW])),
     )
 

@@ -161,9 +161,11 @@ def stored_contests(base: str, new: str, results: Path) -> tuple[list[Contest], 
     A side that was a git revision is known by its commit, since a name such as HEAD means another one later.
     """
     from rigmark.bench.builds import revisions
+    from rigmark.bench.host import secrets
     from rigmark.bench.store import contests
 
     found, problems = contests.read_all(results)
+    hidden = [secrets.hidden(name) for name in (base, new)]      # as commands are stored
     commits = [None if (found_commit := revisions.find(name, Path.cwd())) is None else found_commit.commit
                for name in (base, new)] if found else []
     latest = {}
@@ -171,7 +173,7 @@ def stored_contests(base: str, new: str, results: Path) -> tuple[list[Contest], 
         sides = (contest.base, contest.new)
         if all(
             commit == side.commit if side.commit is not None else name == side.name
-            for side, name, commit in zip(sides, (base, new), commits, strict=True)
+            for side, name, commit in zip(sides, hidden, commits, strict=True)
         ):
             latest[contest.label, contest.quantity.name, sides, tuple(contest.cpus)] = contest
     return list(latest.values()), problems

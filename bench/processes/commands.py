@@ -6,6 +6,7 @@ see bench.processes.command_server for the reason.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -93,7 +94,8 @@ class Commands:
     ) -> None:
         assert self._server.stdin is not None
         assert self._server.stdout is not None
-        self._server.stdin.close()
+        with contextlib.suppress(BrokenPipeError):       # it was killed
+            self._server.stdin.close()
         try:
             self._server.wait(END_S)
         except subprocess.TimeoutExpired:
@@ -109,13 +111,16 @@ class Commands:
         stdin, stdout = self._server.stdin, self._server.stdout
         assert stdin is not None
         assert stdout is not None
-        stdin.write(json.dumps({
+        request = json.dumps({
             "argv": command.argv, "path": command.path, "cwd": str(command.cwd),
             "environment": dict(command.environment), "cpus": self._cpus, "timeout_s": timeout_s,
             "keep_bytes": keep_bytes, "has_digest": has_digest, "samples_memory": samples_memory,
-        }).encode() + b"\n")
-        stdin.flush()
-        line = stdout.readline()
+        })
+        line = b""
+        with contextlib.suppress(BrokenPipeError):
+            stdin.write(request.encode() + b"\n")
+            stdin.flush()
+            line = stdout.readline()
         if not line:
             raise UserError(f"the process that starts commands ended while it ran {command.argv[0]}")
         facts: dict[str, Any] = json.loads(line)

@@ -436,3 +436,13 @@ def test_stored_contests_are_judged_again_as_they_were(ab: Callable[..., Ended])
 
     code, _, errors = ab("compare", base, new)
     assert (2, True) == (code, f"contest {path} was left out: a value in it was edited" in errors)
+
+
+def test_no_secret_of_a_command_is_stored_or_shown(ab: Callable[..., Ended]):
+    command = "sh -c 'exit 1' sh --password hunter2secret"
+
+    _, output, _ = ab(*commands(command, command))
+
+    (path,) = Path("results/contests").glob("*.json")
+    assert "--password" in path.read_text()
+    assert "hunter2secret" not in path.read_text() + output

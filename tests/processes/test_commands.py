@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from rigmark.bench.errors import UserError
 from rigmark.bench.processes.commands import Command, Commands, found
 from tests.fakes import TOKEN, alive
 
@@ -109,3 +110,11 @@ def test_a_file_that_the_system_cannot_run_is_told(commands: Commands, tmp_path:
     ran = commands.run(found(("./broken",), tmp_path, os.environ), timeout_s=30.0)
 
     assert "Exec format error" == ran.cannot_start
+
+
+def test_the_end_of_the_process_that_starts_commands_is_told():
+    with Commands([CPU]) as running:
+        running._server.kill()
+        running._server.wait()
+        with pytest.raises(UserError, match="the process that starts commands ended while it ran sh"):
+            running.run(shell("true"), timeout_s=30.0)

@@ -22,6 +22,7 @@ from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.revisions import Revision
 from rigmark.bench.document.language import tr
 from rigmark.bench.errors import UserError
+from rigmark.bench.host import secrets
 from rigmark.bench.host.workfolder import working_folder
 from rigmark.bench.machine import hardware
 from rigmark.bench.processes.commands import Command, Commands, Ran, found
@@ -80,8 +81,8 @@ class CommandContest(Kind):
 
     @property
     def label(self) -> str:
-        base, new = (shlex.join(self._sides[side].argv) for side in SIDES)
-        return base if base == new else self._quantity.name
+        base, new = (self._sides[side].argv for side in SIDES)
+        return secrets.hidden(shlex.join(base)) if base == new else self._quantity.name
 
     @contextlib.contextmanager
     def ready(self) -> Iterator[None]:
@@ -203,14 +204,17 @@ class CommandContest(Kind):
                          "margin": quantity.margin},
             "take": settings.metric and settings.metric.take, "is_google": settings.is_google,
             "same_output": settings.same_output,
-            "timeout_s": settings.timeout_s, "build_command": settings.build_command, "cpus": list(settings.cpus),
+            "timeout_s": settings.timeout_s,
+            "build_command": None if settings.build_command is None else secrets.hidden(settings.build_command),
+            "cpus": list(settings.cpus),
             **{name: self._plain_side(name, side) for name, side in self._sides.items()},
         }
 
     def _plain_side(self, name: str, side: Side) -> dict[str, Any]:
         ready = self._ready.get(name)
         return {
-            "name": side.name, "command": shlex.join(side.argv), "program": ready and ready.path,
+            "name": secrets.hidden(side.name), "command": secrets.hidden(shlex.join(side.argv)),
+            "program": ready and ready.path,
             "folder": str(ready.cwd if ready else self._folder), "commit": side.revision and side.revision.commit,
             "build": side.build and side.build.name, "interpreter": side.build and side.build.interpreter,
             "variables": hardware.variables(ready.environment) if ready else {},
