@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from . import Refused, patterns
+from . import Refused, lifting, patterns
 from .folding import Folded, kind
 from .loading import nodes
 from .net import Net, Value
@@ -74,12 +74,51 @@ def places(model, shapes, pins):
 
 def imported(model, shapes, pins):
     """(plain form, weights, notes, how another engine runs the file on the same samples) of a model."""
+    try:
+        return _imported(model, shapes, pins)
+    except Refused as error:
+        try:
+            alone = _of_one_sample(model, shapes, pins)
+        except Refused:
+            alone = None
+        if alone is None:
+            raise error
+        return alone
+
+
+def _of_one_sample(model, shapes, pins):
+    """The same of a file that takes one sample at a time, whose shapes have no axis for samples; None for others."""
     found = places(model, shapes, pins)
-    fixed = _fixed_batch(found, model)
-    arrays = {}
-    for each in model.graph.input:
-        if each.name in pins:
-            arrays[each.name] = _pinned(each, pins[each.name])
+    if not any(each.batch is None and 1 in each.sizes for each in found):
+        return None
+    sizes = {each.name: tuple(shapes.get(each.name) or [size or 1 for size in each.sizes]) for each in found}
+    lifted = lifting.lifted(Folded(model, sizes, _all_pinned(model, pins), 1, 1))
+    plain, weights, notes, original = _imported(lifted, {}, {})
+    output = [each.name for each in model.graph.output].index(lifted.graph.output[original["output"]].name)
+    read = {
+        name: dict(place, batch=None, shape=list(sizes[name])) for name, place in original["places"].items()
+    }
+    note = "The file takes one sample at a time, of which the network takes a batch."
+    return plain, weights, [note, *notes], {"places": read, "output": output, "axis": 0, "is_alone": True}
+
+
+def _all_pinned(model, pins):
+    return {each.name: _pinned(each, pins[each.name]) for each in model.graph.input if each.name in pins}
+
+
+def _imported(model, shapes, pins):
+    found = places(model, shapes, pins)
+    fixed = None
+    if all(each.batch is None for each in found):
+        fixed = found[0].sizes[0] if found[0].sizes else None
+        for each in found:           # the states of recurrent layers have the batch behind another axis
+            if fixed not in each.sizes:
+                raise Refused("input '%s' has no axis for a batch; export it with an open one" % each.name)
+            each.batch = each.sizes.index(fixed)
+    for each in found:
+        if each.batch is None:
+            raise Refused("input '%s' is one for all samples; pin it: --pin %s=VALUE" % (each.name, each.name))
+    arrays = _all_pinned(model, pins)
     try:
         first, second = (
             Folded(model, {each.name: each.at(batch) for each in found}, arrays, batch, fixed) for batch in BATCHES
@@ -96,32 +135,6 @@ def imported(model, shapes, pins):
     outputs = _outputs(net, model)
     plain = _pruned(net, outputs)
     return plain, _used(net, plain), net.notes + _about_training(plain), _original(net, model, found, plain)
-
-
-def _fixed_batch(found, model):
-    """The batch that inputs fix, whose axis is marked in them; None if it is open in all.
-
-    Of a file that leaves it open in some inputs only, those that fix it take one sample, as states often do.
-    """
-    fixing = [each for each in found if each.batch is None]
-    if not fixing:
-        return None
-    is_open = len(fixing) < len(found)
-    fixed = 1 if is_open else found[0].sizes[0] if found[0].sizes else None
-    for each in fixing:
-        if fixed not in each.sizes:
-            if is_open:
-                raise Refused("input '%s' is one for all samples; pin it: --pin %s=VALUE" % (each.name, each.name))
-            raise Refused("input '%s' has no axis for a batch; export it with an open one" % each.name)
-        # The states of recurrent layers have the batch behind another axis, which may have the same size.
-        axis = 1 if _is_state(each.name, model) and each.sizes[1:2] == [fixed] else each.sizes.index(fixed)
-        each.batch = axis
-    return fixed
-
-
-def _is_state(name, model):
-    """Whether a recurrent layer starts from this value."""
-    return any(name in node.input[5:7] for node in model.graph.node if node.op_type in ("LSTM", "GRU", "RNN"))
 
 
 def _pinned(info, value):

@@ -26,6 +26,8 @@ def output(path, original, pins, given):
 
 def _fixed_batch(session, original):
     """The batch that a file fixes; None if it is open."""
+    if original.get("is_alone"):
+        return 1
     for each in session.get_inputs():
         if each.name in original["places"]:
             size = each.shape[original["places"][each.name]["batch"]]
@@ -48,8 +50,12 @@ def _run(session, original, pins, given, samples):
         place = original["places"][each.name]
         if place["key"] is None:     # nothing that is compared depends on it
             shape = list(place["shape"])
-            shape[place["batch"]] = len(samples)
+            if place["batch"] is not None:
+                shape[place["batch"]] = len(samples)
             feed[each.name] = np.zeros(shape, dtype)
+        elif place["batch"] is None:
+            feed[each.name] = given[place["key"]][samples[0]].reshape(place["shape"]).astype(dtype)
         else:
             feed[each.name] = np.moveaxis(given[place["key"]][samples], 0, place["batch"]).astype(dtype)
-    return session.run([session.get_outputs()[original["output"]].name], feed)[0]
+    output = session.run([session.get_outputs()[original["output"]].name], feed)[0]
+    return output[None] if original.get("is_alone") else output

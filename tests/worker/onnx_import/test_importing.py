@@ -12,7 +12,7 @@ import pytest
 from rigmark.bench.ir.reading import read
 from rigmark.bench.ir.weights import perturbed, synthetic_batch
 from rigmark.bench.worker import frameworks
-from rigmark.bench.worker.onnx_import import Refused, importing, loading
+from rigmark.bench.worker.onnx_import import Refused, importing, loading, net
 
 onnx = pytest.importorskip("onnx")
 helper, numpy_helper = pytest.importorskip("onnx.helper"), pytest.importorskip("onnx.numpy_helper")
@@ -58,6 +58,12 @@ def both(file: Any) -> tuple[list[str], Any, Any]:
     x, _ = synthetic_batch(graph, 3, 1)
     place = original["places"]["x"]
     dtype = helper.tensor_dtype_to_np_dtype(file.graph.input[0].type.tensor_type.elem_type)
+    if original.get("is_alone"):
+        alone = [each.reshape(place["shape"]).astype(dtype) for each in np.asarray(x)]
+        whole_file = reference.ReferenceEvaluator(file)
+        expected = np.stack([whole_file.run(None, {"x": each})[0] for each in alone])
+        computed = frameworks.load("numpy").prepare(graph.plain(), given, SETTINGS).output(x, False)
+        return [layer.op.kind for layer in graph.layers], expected, computed
     samples = np.moveaxis(np.asarray(x), 0, place["batch"]).astype(dtype)
     axis = file.graph.input[0].type.tensor_type.shape.dim[place["batch"]]
     runs = np.split(samples, 3) if axis.dim_value == 1 else [samples]
@@ -102,6 +108,16 @@ CASES: dict[str, tuple[Any, list[str]]] = {
                node("Gemm", "r w b", "p"), node("Reshape", "p back", "y")],
               {**weights(g=(1, 15, 4), h=(1, 15, 5), w=(5, 6), b=(6,)), "one": whole(1), "rows": whole(-1, 5),
                "back": whole(7, -1, 6)}, (7, "n", 4)), []),
+    "one sample, without an axis for it": (
+        model([node("Squeeze", "x", "s"), node("Slice", "s zero two zero", "c"), node("MatMul", "c w", "p"),
+               node("Concat", "p row", "j", axis=0), node("Pad", "j pads", "a"), node("Softmax", "a", "f", axis=0),
+               node("ReduceMax", "f", "m", axes=[0], keepdims=0), node("Add", "m b", "y")],
+              {**weights(w=(4, 5), row=(1, 5), b=(7,)), "zero": whole(0), "two": whole(2), "pads": whole(0, 1, 0, 1)},
+              (1, 3, 4)), []),
+    "one sample, whose steps come first": (
+        model([node("GRU", "x g h", "a", hidden_size=5), node("Squeeze", "a one", "s"),
+               node("Transpose", "s", "t", perm=[1, 2, 0]), node("Conv", "t w b", "y", pads=[1, 1])],
+              {**weights(g=(1, 15, 4), h=(1, 15, 5), w=(3, 5, 3), b=(3,)), "one": whole(1)}, (7, 1, 4)), []),
     "casts between widths": (
         model([node("Cast", "x", "d", to=11), node("Mul", "d wide", "m"), node("Cast", "m", "y", to=1)],
               {"wide": np.array([0.5, 2, 3], np.float64)}, ("n", 3)), ["parameter", "multiply"]),
@@ -192,6 +208,13 @@ def test_a_file_computes_what_it_says(name: str):
     assert not kinds or made == kinds
 
 
+def test_the_guide_names_the_operators_that_are_read():
+    text = (Path(__file__).parents[3] / "docs" / "bring-a-network.md").read_text(encoding="utf-8")
+    named = [name for line in text.splitlines() if line.startswith("  > ") for name in line[4:].rstrip(",").split(", ")]
+
+    assert named == sorted(set(net.TABLE) - {"AttentionOfHeads", "Silu"})        # those are made of several
+
+
 def test_softmax_before_opset_13_sums_over_all_axes_from_its_own_on():
     """ONNX's reference evaluator takes the later meaning for every opset."""
     file = model([node("Softmax", "x", "y", axis=1)], {}, ("n", 3, 4), opset=11)
@@ -211,18 +234,19 @@ def test_equal_initialisers_are_parameters_of_each_layer():
     assert list(graph.parameters) == ["n.h/weight", "n.h/bias", "n.y/weight", "n.y/bias"]
 
 
-def test_a_state_of_one_sample_is_a_state_of_each():
-    """The file leaves the batch open in its input, but starts from the state of one sample."""
-    nodes = [node("Transpose", "x", "t", perm=[1, 0, 2]), node("GRU", "t w r h", "a last", hidden_size=5),
-             node("Transpose", "last", "y", perm=[1, 0, 2])]
-    nodes[1].input[:] = ["t", "w", "r", "", "", "h"]
+def test_a_file_that_starts_from_the_state_of_one_sample_takes_one_at_a_time():
+    """Its input has an open batch all the same."""
+    nodes = [node("Transpose", "x", "t", perm=[1, 0, 2]),
+             helper.make_node("GRU", ["t", "w", "r", "", "", "h"], ["a", "last"], hidden_size=5),
+             node("Squeeze", "last", "y")]
     file = model(nodes, weights(w=(1, 15, 4), r=(1, 15, 5)), ("n", 7, 4))
     file.graph.input.append(helper.make_tensor_value_info("h", 1, (1, 1, 5)))
 
-    plain, _, _, original = importing.imported(file, {}, {})
+    plain, _, notes, original = importing.imported(file, {}, {})
 
-    assert [("x", [7, 4]), ("h", [1, 5])] == [(each["name"], each["shape"]) for each in plain["inputs"]]
-    assert {"key": "x:h", "batch": 1, "shape": [1, 1, 5]} == original["places"]["h"]
+    assert [("x", [1, 7, 4]), ("h", [1, 1, 5])] == [(each["name"], each["shape"]) for each in plain["inputs"]]
+    assert {"key": "x:h", "batch": None, "shape": [1, 1, 5]} == original["places"]["h"]
+    assert "The file takes one sample at a time, of which the network takes a batch." in notes
 
 
 def test_the_numbers_of_constants_are_not_perturbed():
@@ -249,7 +273,7 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], dict[str, float], str]] = {
     "mixed samples": (model([node("ReduceMean", "x", "y", axes=[0])], {}, ("n", 3)), {}, {},
                       "ReduceMean 'n.y' takes the whole batch together"),
     "some samples": (
-        model([node("Slice", "x zero two", "y")], {"zero": whole(0), "two": whole(2)}, (1, 3)), {}, {},
+        model([node("Slice", "x zero two", "y")], {"zero": whole(0), "two": whole(2)}, ("n", 3)), {}, {},
         "Slice 'n.y' takes some samples of the batch"),
     "a size that follows from data": (
         model([node("NonZero", "x", "z"), node("Cast", "z", "y", to=1)], {}, ("n", 3)), {}, {},

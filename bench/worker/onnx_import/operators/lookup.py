@@ -10,13 +10,14 @@ def _gather(net, node):
     axis = node.get("axis", 0)
     if indices is not None:
         _known(net, node, net.read(node, 0), axis, indices)
-    elif table is not None and table.ndim == 2 and axis % 2 == 0 and table.dtype.kind == "f":
-        first, _back = net.batch_first(net.cast(net.read(node, 1), "int64"), node)
-        if len(first.shape) != len(net.stated(node).shape) - 1 or net.read(node, 1).batch != 0:
+    elif table is not None and table.ndim in (1, 2) and axis % table.ndim == 0 and table.dtype.kind == "f":
+        indices = net.cast(net.read(node, 1), "int64")
+        if indices.batch != 0:
             raise Refused("%s looks tokens up whose batch is not their first axis" % node.said)
-        attributes = {"vocabulary": int(table.shape[0]), "features": int(table.shape[1])}
-        net.give(node, net.layer(node, "embedding", [first], attributes, like=net.stated(node),
-                                 parameters={"weight": table}))
+        rows = table.reshape(len(table), -1)
+        attributes = {"vocabulary": int(rows.shape[0]), "features": int(rows.shape[1])}
+        like = indices._replace(name=None, shape=(*indices.shape, rows.shape[1]), dtype="float")
+        net.give(node, net.layer(node, "embedding", [indices], attributes, like=like, parameters={"weight": rows}))
     else:
         raise Refused("%s chooses entries of data by data; a table or the indices must be part of the file" % node.said)
 
