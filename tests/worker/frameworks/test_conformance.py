@@ -140,11 +140,11 @@ class Steps(NamedTuple):
     weights_untouched: dict[str, Any]            # after the proofs
     weights: dict[str, Any]                      # after the steps
     output_after: Any                            # from those
-    losses_again: list[list[float]]              # of the same batches by its timed way; none of what drops elements
+    losses_again: list[list[float]]              # of the same batches by its timed way, where that is asked for
     weights_again: dict[str, Any]
 
 
-def take_steps(prepared: Any, graph: Graph, *, timed: Callable[..., Any]) -> Steps:
+def take_steps(prepared: Any, graph: Graph, *, timed: Callable[..., Any] | None) -> Steps:
     """``timed`` trains on the next batch by the way that is timed, and gives the loss before the update."""
     (x, y), other = batches = [synthetic_batch(graph, SAMPLES, seed) for seed in (2, 4)]
     masks, other_masks = (dropout_masks(graph.plain(), SAMPLES, seed) for seed in (3, 5))
@@ -154,7 +154,7 @@ def take_steps(prepared: Any, graph: Graph, *, timed: Callable[..., Any]) -> Ste
     steps = loss, prepared.train(x, y, masks), prepared.train(*other, other_masks)
     after = prepared.weights(), prepared.forward(x)
     steps_again: tuple[Any, ...] = ()
-    if not masks:                        # a timed step draws its own
+    if timed is not None:
         prepared.load(batches)
         steps_again = timed(x, y, {}), timed(*other, {})
     losses, losses_again = ([np.ravel(each).tolist() for each in every] for every in (steps, steps_again))
@@ -164,7 +164,7 @@ def take_steps(prepared: Any, graph: Graph, *, timed: Callable[..., Any]) -> Ste
 @cache
 def expected_steps(name: str) -> Steps:
     reference = oracle_for(CASES[name])
-    return take_steps(reference, CASES[name], timed=reference.train)
+    return take_steps(reference, CASES[name], timed=reference.train if name in WITHOUT_DROPOUT else None)
 
 
 def timed(prepared: Any) -> Callable[..., Any]:
@@ -225,12 +225,12 @@ def test_the_best_setting_is_one_that_it_has(framework):
 
 @by_way_and_case(CASES, TRAINED_COMPILED, training=True)
 def test_computes_what_the_oracle_computes(way, name):
-    """By the proof way, and then by the timed way."""
+    """By the proof way, and then a few by the timed way, which compilers compile once more."""
     graph, expected = CASES[name], expected_steps(name)
     start = weights_of(graph)
     prepared = way.prepare(graph, start)
 
-    got = take_steps(prepared, graph, timed=timed(prepared))
+    got = take_steps(prepared, graph, timed=timed(prepared) if name in WITHOUT_DROPOUT else None)
 
     assert_close(got.output, expected.output, FORWARD)
     assert got.losses[0] == pytest.approx(expected.losses[0], rel=FIRST_LOSS)
