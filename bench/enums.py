@@ -28,6 +28,13 @@ class Layout(StrEnum):
     CHANNELS_LAST = "channels_last"
 
 
+class Implementation(StrEnum):
+    """Which program of a network runs in a framework."""
+
+    LOWERED = "lowered"          # Rigmark's own, made of the graph
+    AS_WRITTEN = "as_written"    # the user's module or file itself, which the graph was imported from
+
+
 class Setting(StrEnum):
     """Of a framework's compile modes and layouts, in place of the name of one."""
 

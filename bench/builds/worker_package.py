@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from rigmark.bench import worker
 from rigmark.bench.host.limits import writing
 from rigmark.bench.ir import weights
+from rigmark.bench.worker.frameworks import ORIGINAL
 
 ROOT = Path(worker.__file__).parent
 WEIGHTS = Path(weights.__file__)
@@ -68,10 +69,16 @@ def importer_version(content: Files) -> str:
     return _hash(content, (name for name in content if name.startswith(IMPORTERS)))
 
 
-def adapter_version(content: Files, framework: str, strategy: str) -> str:
-    """Hash of the code that only trials of this framework and strategy may run, including what their files import."""
+def adapter_version(content: Files, framework: str, strategy: str, *, runs_original: bool = False) -> str:
+    """Hash of the code that only trials of this framework and strategy may run, including what their files import.
+
+    ``runs_original``: they run what the user wrote, for which the framework has a file of its own.
+    """
     places = (f"{FRAMEWORKS}/{framework}", f"{STRATEGIES}/{strategy}")
-    return _hash(content, (name for name in content if any(_is_at(name, place) for place in places)))
+    left_out = set() if runs_original else {f"{FRAMEWORKS}/{framework}/{ORIGINAL}.py"}
+    return _hash(content, (
+        name for name in content if any(_is_at(name, place) for place in places) and name not in left_out
+    ))
 
 
 def _is_at(name: str, place: str) -> bool:

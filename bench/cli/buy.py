@@ -11,6 +11,7 @@ import typer
 
 from rigmark.bench.cli import Language, Medium
 from rigmark.bench.cli import _options as options
+from rigmark.bench.cli._networks import Pin, Shape, bringing, names
 from rigmark.bench.enums import OF_SAMPLES, Precision, network_key
 from rigmark.bench.errors import UserError, unknown
 
@@ -38,7 +39,7 @@ def command(
     seed: Annotated[str | None, typer.Option(help="Also use figures that come with Rigmark: documents.")] = None,
     results: Annotated[Path | None, typer.Option(help="Results folder. By default results, if it exists.")] = None,
     model: Annotated[str | None, typer.Option(
-        "--model", "--workload", help="Only these networks, separated by commas.")] = None,
+        "--model", "--workload", help="Only these networks, or files of networks, separated by commas.")] = None,
     mode: Annotated[str | None, typer.Option(help="Only inference, or only training.")] = None,
     precision: Annotated[str | None, typer.Option(help="Only this precision: fp32, bf16, ...")] = None,
     batch: Annotated[int | None, typer.Option(help="Samples per step on each device.")] = None,
@@ -49,6 +50,8 @@ def command(
         help="Memory that a batch must fit in, in GiB. By default the memory of each GPU.")] = None,
     hours_per_week: Annotated[float | None, typer.Option(
         help="Hours of computing per week, to compare renting with buying.")] = None,
+    pin: Pin = None,
+    shape: Shape = None,
     json: Annotated[bool, typer.Option("--json", help="All figures as JSON, for scripts.")] = False,
     format: Medium = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write to instead of stdout.")] = None,
@@ -64,12 +67,16 @@ def command(
 
     rigmark buy memory --model resnet50 --mode training --batch 64 --capacity-gb 8
 
+    rigmark buy memory --model net.onnx --mode inference --capacity-gb 8
+
     rigmark buy speed --card geforce-rtx-4090,a100-sxm4-80gb
     """
     from datetime import date
 
     from rigmark.bench import models
+    from rigmark.bench.builds import build as builds
     from rigmark.bench.buying import purchase
+    from rigmark.bench.buying.terms import network_of
     from rigmark.bench.cli import JSON, Exit, medium_of, say, write, write_document
     from rigmark.bench.machine import gpu_specifications
     from rigmark.bench.machine.gpu_specifications import GIB
@@ -79,8 +86,11 @@ def command(
     for option, number in (("--batch", batch), ("--capacity-gb", capacity_gb), ("--hours-per-week", hours_per_week)):
         if number is not None:
             options.above(option, number)
+    asked = options.chosen("--model", model)
+    with bringing(asked, pin, shape, builds.load(), _kept_networks(results)) as brought:
+        of_user = {name: network_of(network.graph) for name, network in brought.brought.items()}
     wanted = purchase.Wanted(
-        questions=_questions(questions or []), models=list(options.chosen("--model", model)),
+        questions=_questions(questions or []), models=list(names(asked)),
         mode=_known("mode", mode, OF_SAMPLES), precision=_known("precision", precision, tuple(Precision)),
         local_batch=batch,
         cards=[gpu_specifications.by_key(name, where="--card: ") for name in options.chosen("--card", card)],
@@ -95,8 +105,8 @@ def command(
     table, trials, tables, problems = _stored(results)
     met = {*(each.model for each in market.throughputs), *map(str, table["model"].dropna()),
            *(row.model for each in tables for row in each.rows)}
-    networks = _networks([*met, *wanted.models])
-    purchase.checked_models(wanted.models, met, models.NAMES)
+    networks = {**_networks([*met, *wanted.models]), **of_user}
+    purchase.checked_models(wanted.models, met, [*models.NAMES, *of_user])
     advice = purchase.advise(market, table, trials, networks, wanted, today, tables)
     for problem in problems:
         say(f"rigmark: {problem}")
@@ -166,6 +176,14 @@ def _stored(
     store = existing(results or RESULTS)
     trials, (tables, unreadable) = store.trials(), store.quoted.all()
     return summarise(trials.table), trials.table, tables, (*trials.problems, *unreadable)
+
+
+def _kept_networks(results: Path | None) -> Path | None:
+    """Where imported networks stay; None if there is no results folder."""
+    from rigmark.bench.store.store import Store
+
+    folder = results or RESULTS
+    return Store(folder).networks if folder.exists() else None
 
 
 def _networks(names: Iterable[str]) -> dict[str, Network]:

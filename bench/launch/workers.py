@@ -17,7 +17,7 @@ from rigmark.bench import devices
 from rigmark.bench.builds import build as builds_module
 from rigmark.bench.builds import worker_package
 from rigmark.bench.builds.build import Build
-from rigmark.bench.enums import TIMED, Outcome, StartMethod, TrialKind
+from rigmark.bench.enums import TIMED, Implementation, Outcome, StartMethod, TrialKind
 from rigmark.bench.host.workfolder import working_folder
 from rigmark.bench.launch import ranks as world
 from rigmark.bench.launch.here import Here
@@ -132,7 +132,10 @@ class Workers:
 
     def adapter_version(self, case: Case) -> str:
         """The version of the code of this case's framework and strategy."""
-        return worker_package.adapter_version(self._content(), case.framework, strategies.parse(case.strategy).name)
+        return worker_package.adapter_version(
+            self._content(), case.framework, strategies.parse(case.strategy).name,
+            runs_original=case.implementation is Implementation.AS_WRITTEN,
+        )
 
     def _content(self) -> worker_package.Files:
         return worker_package.files() if self._shipped is None else self._shipped

@@ -30,6 +30,13 @@ class Network:
     reference: str | None = None     # as the user wrote it; None: the network is Rigmark's own
     notes: tuple[str, ...] = ()      # sentences of the importer about what the network is not
     agreement: str | None = None     # a sentence: how the graph agrees with the original; None: there is no original
+    original: Mapping[str, Any] | None = None    # what a worker must know to run it as written; see forms.Imported
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """Parameters that the original does not take from outside, so that no proof of it may change them."""
+        moved = frozenset((self.original or {}).get("moved", ()))
+        return frozenset(self.graph.parameters) - moved
 
     def weights(self, seed: int) -> Arrays:
         """Every parameter by its key; ``seed`` is of weights that are drawn."""
@@ -53,6 +60,12 @@ class Networks:
     @property
     def brought(self) -> Mapping[str, Network]:
         return MappingProxyType(self._brought)
+
+    @property
+    def originals(self) -> Mapping[str, str]:
+        """What each network was imported from, "a PyTorch module", by name; without those that have no original."""
+        found = {name: network.original for name, network in self._brought.items()}
+        return {name: str(original["kind"]) for name, original in found.items() if original is not None}
 
     def __getitem__(self, name: str) -> Network:
         """Raises UnknownName, and UserError for a mistake in the file of an own network."""

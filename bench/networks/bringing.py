@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -76,7 +77,7 @@ def _network(
         workers = _Workers(builds, work)
         key = _key(form, reference, options, workers)
         if key is not None and (folder / key / GRAPH).exists():
-            return _read(folder / key)
+            return _placed(_read(folder / key), reference)
         imported = form.bring(reference, options, workers.ask)
         try:
             graph = read({**imported.plain, "name": name} if isinstance(imported.plain, dict) else imported.plain)
@@ -88,9 +89,17 @@ def _network(
         agreement = _looked_at(form, reference, options, imported, graph, weights, workers)
         facts = {
             "graph": graph.plain(), "reference": reference, "notes": list(imported.notes), "agreement": agreement,
-            "digest": None if weights is None else _digest(weights),
+            "digest": None if weights is None else _digest(weights), "original": imported.original or None,
         }
-        return _written(facts, weights, folder, key or hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16])
+        key = key or hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+        return _placed(_written(facts, weights, folder, key), reference)
+
+
+def _placed(network: Network, reference: str) -> Network:
+    """The network with the place of its original, which was perhaps another one when it was imported."""
+    if network.original is None:
+        return network
+    return replace(network, original={**network.original, "reference": reference, "folder": os.getcwd()})
 
 
 def _key(form: ModuleType, reference: str, options: Options, workers: _Workers) -> str | None:
@@ -130,6 +139,7 @@ def _read(place: Path) -> Network:
         return Network(
             graph=graph, reference=str(facts["reference"]), digest=digest, notes=tuple(map(str, facts["notes"])),
             given=None if digest is None else place / WEIGHTS, agreement=facts["agreement"],
+            original=facts.get("original"),
         )
     except (BadGraph, KeyError, TypeError) as error:
         raise UserError(f"{place} does not hold a network ({error}); delete it, and it is imported again") from None

@@ -16,7 +16,7 @@ from rigmark.bench import datasets
 from rigmark.bench.devices import Device
 from rigmark.bench.document import formatting
 from rigmark.bench.document.language import tr, tr_later
-from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, Setting
+from rigmark.bench.enums import CompileMode, Implementation, Isa, Layout, Mode, Precision, Setting
 from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.ir.training import LOSSES, OWN, optimizer_of
 from rigmark.bench.plan.case import Case
@@ -165,6 +165,12 @@ AXES = (
         name="framework", title=tr_later("framework"), is_named=True,
         covers=(*BUILD_FACTS, "compile_mode", "layout", "strategy", "devices_per_process"),
         swept=Swept(name="frameworks", option="--framework", what="framework", names=_frameworks),
+    ),
+    Axis(
+        name="implementation", title=tr_later("implementation"), said=tr_later("as written"), is_sent=True,
+        goes_unsaid=True, covers=("adapter", "compile_mode", "layout"),
+        swept=Swept(name="implementations", option="--implementation", what="implementation", types=(Implementation,),
+                    words={USUAL: None}, is_of_suite=False),
     ),
     Axis(
         name="build", title=tr_later("build"), said=tr_later("{} build"), goes_unsaid=True, covers=BUILD_FACTS,
@@ -318,6 +324,19 @@ def said(row: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
         name: BY_NAME[name].words(row[name]) for name in names
         if row.get(name) is not None and BY_NAME[name].says(row[name])
     }
+
+
+def label(name: str, fact: Any) -> str:
+    """A fact in a short name: "nchw"; of an axis that is a yes or no in words: "(as written)", or nothing."""
+    axis = BY_NAME.get(name)
+    if axis is None or "{}" in axis.said or axis.noun:
+        return str(fact)
+    return f"({axis.words(fact)})" if axis.says(fact) else ""
+
+
+def telling(row: Mapping[str, Any], names: Iterable[str]) -> list[Any]:
+    """The facts of these names in a row, without the no of an axis that is a yes or no."""
+    return [row[name] for name in names if label(name, row[name])]
 
 
 def says(name: str, fact: Any) -> bool:

@@ -7,17 +7,18 @@ from typing import Any, ClassVar
 
 from rigmark.bench.datasets import SYNTHETIC
 from rigmark.bench.devices import CPU, Device
-from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, StartMethod, TrialKind
+from rigmark.bench.enums import CompileMode, Implementation, Isa, Layout, Mode, Precision, StartMethod, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.ir.training import OWN
 from rigmark.bench.worker.strategies import SINGLE
 
+LATER = {"is_later": True}
 DEFAULT_BUILD = "default"    # the interpreter that runs Rigmark
 
 
 def _later(default: Any) -> Any:
     """The field of an axis that came after records were stored without it, and is left out of them at its default."""
-    return field(default=default, metadata={"is_later": True})
+    return field(default=default, metadata=LATER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,7 @@ class Case:
     prompt_length: int = _later(0)  # tokens of the prompt, and tokens that follow it; 0 in modes without text
     generated_length: int = _later(0)
     accumulate: int = _later(1)  # equal parts of a batch whose gradients are added up for one update
+    implementation: Implementation = field(default=Implementation.LOWERED, metadata=LATER)
 
     def plain(self) -> dict[str, Any]:
         """As records and jobs hold it: texts, whole numbers and truth values.
@@ -74,7 +76,8 @@ class Case:
     @property
     def label(self) -> str:
         """A short name for people: "mnist_cnn training, torch eager channels_last fp32, cpu, batch 32"."""
-        setting = f"{self.framework} {self.compile_mode} {self.layout} {self.precision}, {self.device}"
+        written = ", as written," if self.implementation is Implementation.AS_WRITTEN else ""
+        setting = f"{self.framework}{written} {self.compile_mode} {self.layout} {self.precision}, {self.device}"
         if self.isa != Isa.NATIVE:
             setting += f", limited to {self.isa}"
         label = f"{self.subject}, {setting}, {self.amount}"

@@ -10,7 +10,7 @@ from rigmark.bench.datasets import SYNTHETIC
 from rigmark.bench.enums import TIMED, Isa, Mode, StartMethod, TrialKind
 from rigmark.bench.plan import axes
 from rigmark.bench.plan.case import Case, Timing
-from rigmark.bench.plan.sweep import Sweep
+from rigmark.bench.plan.sweep import NO_ORIGINALS, Originals, Sweep
 from rigmark.bench.worker import frameworks
 from rigmark.bench.worker.precisions import WITHOUT_TRAINING
 from rigmark.bench.worker.strategies import load
@@ -53,7 +53,7 @@ def proof_case(case: Case, cores: int) -> Case:
 
 def plan(
     sweeps: Sequence[Sweep], *, cores: int, seed: int | str, world_cores: int | None = None,
-    limited_builds: Collection[str] = (),
+    limited_builds: Collection[str] = (), originals: Originals = NO_ORIGINALS,
 ) -> list[Trial]:
     """The trials in the order in which they run.
 
@@ -66,7 +66,7 @@ def plan(
     """
     declared: dict[tuple[Case, StartMethod], tuple[Timing, int, bool]] = {}
     for sweep in sweeps:
-        for case in sweep.cases(cores, world_cores):
+        for case in sweep.cases(cores, world_cores, originals):
             key = case, sweep.timing.start_method
             timing, repetitions, asks = declared.get(key, (sweep.timing, 0, False))
             asks = asks or asks_for_isa(sweep, limited_builds)
@@ -85,7 +85,7 @@ def plan(
         ]
         random.Random(f"{seed}/{repetition}").shuffle(batch)
         timings += batch
-    return [*proofs, *timings, *_layer_trials(sweeps, cores, world_cores)]
+    return [*proofs, *timings, *_layer_trials(sweeps, cores, world_cores, originals)]
 
 
 def asks_for_isa(sweep: Sweep, limited_builds: Collection[str]) -> bool:
@@ -93,12 +93,14 @@ def asks_for_isa(sweep: Sweep, limited_builds: Collection[str]) -> bool:
     return set(sweep.isas) != {Isa.NATIVE} or not set(sweep.builds).isdisjoint(limited_builds)
 
 
-def _layer_trials(sweeps: Sequence[Sweep], cores: int, world_cores: int | None) -> list[Trial]:
+def _layer_trials(
+    sweeps: Sequence[Sweep], cores: int, world_cores: int | None, originals: Originals
+) -> list[Trial]:
     """One layer trial per case, with the timing of the first sweep that wants it."""
     timing: dict[Case, Timing] = {}
     for sweep in sweeps:
         if sweep.layers:
-            for case in sweep.cases(cores, world_cores):
+            for case in sweep.cases(cores, world_cores, originals):
                 if not case.is_limit and case.world_size == 1:
                     timing.setdefault(case, sweep.timing)
     return [Trial(kind=TrialKind.LAYERS, case=case, timing=long) for case, long in timing.items()]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from rigmark.bench import added
 from rigmark.bench.datasets import SYNTHETIC
 from rigmark.bench.devices import CPU, Device
-from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, Setting
+from rigmark.bench.enums import CompileMode, Implementation, Isa, Layout, Mode, Precision, Setting
 from rigmark.bench.errors import UserError
 from rigmark.bench.ir.training import OWN
 from rigmark.bench.plan import axes, microbenchmarks
@@ -19,6 +20,11 @@ from rigmark.bench.plan.case import DEFAULT_BUILD, Case, Timing
 from rigmark.bench.worker import frameworks, strategies
 from rigmark.bench.worker.strategies import SINGLE
 
+Originals = Mapping[str, str]
+"""What networks were imported from, by their names in cases, "a PyTorch module"; without those of no other program."""
+
+NO_ORIGINALS: Originals = MappingProxyType({})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
@@ -26,7 +32,8 @@ class Sweep:
 
     ``models`` are networks; ``microbenchmarks`` (see bench.worker.microbenchmarks) have no mode, batch, data and world,
     and ``steps_per_timing`` is a lower limit for them. ``compile_modes`` and ``layouts`` may contain a Setting: the
-    best documented one of each framework, or the framework's default.
+    best documented one of each framework, or the framework's default. What the user wrote gets the default in both
+    cases, unless a value is named: it is measured as it would run.
 
     In Mode.DECODE a step generates as many tokens as ``generated_lengths`` say, for each prompt of its batch.
 
@@ -38,6 +45,7 @@ class Sweep:
 
     models: tuple[str, ...] = ()
     frameworks: tuple[str, ...]
+    implementations: tuple[Implementation | None, ...] = (None,)   # None: lowered, and as written beside it if it runs
     microbenchmarks: tuple[str, ...] = ()
     builds: tuple[str, ...] = (DEFAULT_BUILD,)
     compile_modes: tuple[CompileMode | Setting, ...] = (Setting.BEST,)
@@ -70,20 +78,24 @@ class Sweep:
         for name, swept in axes.SWEPT.items():
             swept.check_types(getattr(self, name))
 
-    def cases(self, cores: int, world_cores: int | None = None) -> Iterator[Case]:
+    def cases(
+        self, cores: int, world_cores: int | None = None, originals: Originals = NO_ORIGINALS,
+    ) -> Iterator[Case]:
         """Every case once, in declared order; raises UserError for an unknown name or an invalid number.
 
         ``world_cores`` is the number of cores of all machines on which ranks may run; None: only this machine.
         """
         self._check()
         seen: set[Case] = set()
-        of_models = (self._cases_of(model, cores, world_cores or cores) for model in self.models)
+        of_models = (
+            self._cases_of(model, cores, world_cores or cores, originals.get(model)) for model in self.models
+        )
         for case in itertools.chain(*of_models, microbenchmarks.cases(self, cores)):
             if case not in seen:
                 seen.add(case)
                 yield case
 
-    def _cases_of(self, model: str, cores: int, world_cores: int) -> Iterator[Case]:
+    def _cases_of(self, model: str, cores: int, world_cores: int, original: str | None) -> Iterator[Case]:
         worlds = {key: tuple(self._worlds(*key)) for key in itertools.product(self.frameworks, self.modes)}
         threads_each = self.threads or (self._threads_of_a_device(cores, world_cores),)
         for framework, build, isa, precision, mode, device in itertools.product(
@@ -93,14 +105,19 @@ class Sweep:
                 local_batches = dict.fromkeys(
                     [*self.local_batches, *(_divided(batch, world.size) for batch in self.global_batches)]
                 )
-                for batch, (prompt, generated), threads, source, (loss, optimizer, parts), (compile_mode, layout) in (
-                    itertools.product(
-                        local_batches, self._lengths(mode), threads_each, self.data, self._trainings(mode),
-                        tuple(self.settings(framework, mode)),
-                    )
+                settings = [
+                    (implementation, *setting)
+                    for implementation in self._implementations(framework, mode, precision, world, original)
+                    for setting in self.settings(framework, mode, implementation)
+                ]
+                for batch, (prompt, generated), threads, source, (loss, optimizer, parts), (
+                    implementation, compile_mode, layout
+                ) in itertools.product(
+                    local_batches, self._lengths(mode), threads_each, self.data, self._trainings(mode), settings,
                 ):
                     yield Case(
-                        model=model, framework=framework, build=build, compile_mode=compile_mode, layout=layout,
+                        model=model, framework=framework, implementation=implementation, build=build,
+                        compile_mode=compile_mode, layout=layout,
                         precision=precision, mode=mode, device=device, local_batch=batch, threads=threads, data=source,
                         loss_asked=loss, optimizer_asked=optimizer, accumulate=_parts(parts, batch, world, source),
                         steps_per_timing=self.steps_per_timing, isa=isa,
@@ -110,6 +127,17 @@ class Sweep:
                             world.size, threads, cores if world.size == 1 else world_cores, device
                         ),
                     )
+
+    def _implementations(
+        self, framework: str, mode: Mode, precision: Precision, world: World, original: str | None,
+    ) -> Iterator[Implementation]:
+        for asked in dict.fromkeys(self.implementations):
+            if asked is not None:
+                yield asked
+                continue
+            yield Implementation.LOWERED
+            if world.size == 1 and frameworks.original_refusal(framework, original, mode, precision) is None:
+                yield Implementation.AS_WRITTEN
 
     def _lengths(self, mode: Mode) -> tuple[tuple[int, int], ...]:
         """(of the prompt, of what is generated), in tokens."""
@@ -181,11 +209,16 @@ class Sweep:
             raise UserError(f"{world_size} devices cannot be divided into processes of {asked}; choose a divisor")
         return asked
 
-    def settings(self, framework: str, mode: Mode) -> Iterator[tuple[CompileMode, Layout]]:
+    def settings(
+        self, framework: str, mode: Mode, implementation: Implementation = Implementation.LOWERED
+    ) -> Iterator[tuple[CompileMode, Layout]]:
         """The compile modes and layouts of a framework in a mode, with a name in place of each Setting."""
         adapter = frameworks.load(framework)
+        default = adapter.COMPILE_MODES[0], adapter.LAYOUTS[0]
         best = adapter.BEST.get(mode, adapter.BEST[Mode.INFERENCE])
-        settings = {Setting.BEST: best, Setting.DEFAULT: (adapter.COMPILE_MODES[0], adapter.LAYOUTS[0])}
+        settings = {
+            Setting.BEST: default if implementation is Implementation.AS_WRITTEN else best, Setting.DEFAULT: default,
+        }
         for compile_mode, layout in itertools.product(self.compile_modes, self.layouts):
             yield (
                 CompileMode(settings[compile_mode][0]) if isinstance(compile_mode, Setting) else compile_mode,

@@ -109,7 +109,7 @@ def _table(axis: Axis, model: str, several: Sequence[Series], doubts: Doubts) ->
     name = identifier("table", axis.column, model)
     rows = tuple(
         Row(
-            id=identifier(name, each.group.id, *key(entry.row, OF_SOFTWARE), entry.row[axis.column]),
+            id=identifier(name, each.group.id, *axes.telling(entry.row, OF_SOFTWARE), entry.row[axis.column]),
             cells=(
                 Cell(text=word(each.group.facts["mode"])),
                 Cell(text=tr(", ").join(each.group.conditions_without(axis.column))),

@@ -85,7 +85,7 @@ def throughput_table(group: Group, doubts: Doubts) -> Table:
     ]
     rows = tuple(
         Row(
-            id=identifier(group.id, *(entry.row[name] for name in axes.OF_SOFTWARE), entry.label),
+            id=identifier(group.id, *axes.telling(entry.row, axes.OF_SOFTWARE), entry.label),
             cells=tuple(show.cell(entry) for show in shows), name=entry.label, against=against(group, entry),
         )
         for entry in group.entries

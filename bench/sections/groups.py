@@ -200,7 +200,8 @@ def labels(rows: Sequence[Mapping[str, Any]], always: Sequence[str] = ()) -> lis
     for row in rows:
         own = [other for other in rows if other["framework"] == row["framework"]]
         varying = [c for c in LABEL_COLUMNS if len({key(other, (c,)) for other in own}) > 1]
-        names.append(" ".join([str(row["framework"]), *(str(row[column]) for column in (*varying, *always))]))
+        told = [axes.label(column, row[column]) for column in (*varying, *always)]
+        names.append(" ".join([str(row["framework"]), *(text for text in told if text)]))
     # Builds may differ in packages that no column shows.
     return [
         f"{name} #{names[: index + 1].count(name)}" if names.count(name) > 1 else name

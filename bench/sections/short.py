@@ -140,7 +140,7 @@ def _labels(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         own = _varying([other for other in rows if key(other, NAMED) == key(row, NAMED)])
         telling = [*varying, *(name for name in SETTINGS if name in own)]
         first = str(row["model"]) if row["kind"] == TrialKind.LIMIT else f"{row['model']} {word(row['mode'])}"
-        more = [_said(name, row[name]) for name in telling if not is_nothing(row[name])]
+        more = [_said(name, row[name]) for name in telling if not is_nothing(row[name]) and axes.says(name, row[name])]
         return tr(", ").join([first, str(row["framework"]), *more])
 
     return [label(row) for row in rows]

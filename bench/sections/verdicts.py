@@ -13,6 +13,7 @@ from rigmark.bench.analysis.statistics.estimate import FEWEST_FOR_INTERVAL
 from rigmark.bench.document import formatting
 from rigmark.bench.document.document import Standing, Verdict
 from rigmark.bench.document.language import tr, word
+from rigmark.bench.enums import Implementation
 from rigmark.bench.sections.doubts import findings_of
 from rigmark.bench.sections.groups import Entry, Group, versus
 
@@ -29,6 +30,8 @@ def verdict(group: Group, common: Collection[str] = ()) -> Verdict:
     standing, sentences = _answer(group)
     if group.earlier and group.measured and (before := _before(group, standing)):
         sentences.append(before)
+    if len(group.measured) > 2:      # of two, the answer is about nothing else
+        sentences += _of_originals(group)
     return Verdict(
         id=f"verdict.{group.id}", subject=group.subject, conditions=group.conditions, standing=standing,
         sentences=(*sentences, *_reservations(group, common)),
@@ -68,6 +71,28 @@ def _before(group: Group, standing: Standing) -> str:
         "{others} of {sessions} gave another answer{named}; see every result.", others=len(others), sessions=sessions,
         named=named,
     )
+
+
+def _of_originals(group: Group) -> list[str]:
+    """What Rigmark's lowering gains or loses against what the user wrote, in each framework that runs both."""
+    sentences = []
+    for original in group.measured:
+        lowered = [each for each in group.measured if each.row.get("implementation") == Implementation.LOWERED and all(
+            each.row[name] == original.row[name] for name in ("framework", "build"))]
+        if original.row.get("implementation") != Implementation.AS_WRITTEN or not lowered:
+            continue
+        comparison = versus(original, lowered[0])
+        size = formatting.ratio(
+            comparison.speed_up.value, comparison.speed_up.low, comparison.speed_up.high, comparison.ratios)
+        judged = comparison.is_paired and comparison.speed_up.low is not None
+        sentences.append(tr(
+            "What Rigmark makes of the network ({lowered}) has {size} the throughput of what the user wrote "
+            "({original}){pairs}{judgement}.", lowered=lowered[0].label, original=original.label, size=size,
+            pairs=tr(", n = {pairs}", pairs=formatting.count(comparison.speed_up.count, "pair"))
+            if comparison.is_paired else "",
+            judgement=f": {word(comparison.verdict)}" if judged else tr(": no verdict yet"),
+        ))
+    return sentences
 
 
 def _alone(entry: Entry) -> str:

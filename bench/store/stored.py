@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 
-from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Outcome, Precision, StartMethod
+from rigmark.bench.enums import CompileMode, Implementation, Isa, Layout, Mode, Outcome, Precision, StartMethod
 from rigmark.bench.store.record import key_of
 
 # Ranges -------------------------------------------------------------------------------------------------------------
@@ -75,6 +75,7 @@ class Case(Part, frozen=True, kw_only=True):
     prompt_length: Index = 0
     generated_length: Index = 0
     accumulate: Number = 1
+    implementation: Implementation = Implementation.LOWERED
 
     def plain(self) -> dict[str, Any]:
         """As bench.plan.case.Case.plain gives it, also of a record from before some of its facts were told."""
@@ -105,6 +106,7 @@ class Settings(Part, frozen=True, kw_only=True):
     turn_precision: Amount | None = None
     turn_time_s: Seconds | None = None
     weights: Hash16 | None = None
+    original: Hash16 | None = None
 
 
 class Identity(Part, frozen=True, kw_only=True):

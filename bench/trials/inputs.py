@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rigmark.bench import datasets
-from rigmark.bench.enums import Mode
+from rigmark.bench.enums import Implementation, Mode
 from rigmark.bench.host import npz
 from rigmark.bench.host.limits import writing
 from rigmark.bench.ir import decoding as ir_decoding
@@ -24,6 +24,7 @@ from rigmark.bench.ir.training import OWN
 from rigmark.bench.networks import Networks
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import PROOF_BATCH
+from rigmark.bench.worker import frameworks
 from rigmark.bench.worker import samples as of_samples
 
 SEED = 1                     # of weights, inputs and masks; always the same, so that all results are comparable
@@ -97,10 +98,51 @@ class Inputs:
             f"perturbed-{model}", lambda: ir_weights.perturbed(network.graph, network.weights(SEED), SEED)
         )
 
+    def perturbed_where_taken(self, model: str) -> Path | None:
+        """The same for the original, with those that it computes itself as given; None if it takes none that change."""
+        network = self._networks[model]
+        if not network.kept:
+            return self.perturbed_weights(model)
+        given = network.weights(SEED)
+        changed = ir_weights.perturbed(network.graph, given, SEED) | {key: given[key] for key in network.kept}
+        if all(np.array_equal(changed[key], given[key]) for key in given):
+            return None
+        return self._once(f"perturbed-original-{model}", lambda: changed)
+
+    def original(self, case: Case) -> Mapping[str, Any]:
+        """What workers of a case are told of the original, if they run that."""
+        told = self._networks[case.model].original
+        return {"original": dict(told)} if told and case.implementation is Implementation.AS_WRITTEN else {}
+
+    def original_refusal(self, case: Case) -> str | None:
+        """Why the original of a network does not run as a case says; None if it does, or if the case runs another."""
+        if case.implementation is Implementation.LOWERED:
+            return None
+        if case.world_size > 1:
+            return "a network as written runs on one device; leave --world-size out, or --implementation as_written"
+        kind = self._networks.originals.get(case.model)
+        refusal: str | None = frameworks.original_refusal(case.framework, kind, case.mode, case.precision)
+        return refusal
+
+    def proven_with(self, case: Case) -> str | None:
+        """With which weights the original of a network is proven, as a sentence; None if the case runs another."""
+        if case.implementation is Implementation.LOWERED:
+            return None
+        network = self._networks[case.model]
+        if self.perturbed_where_taken(case.model) is None:
+            return "as given only: what was written takes none of the numbers that a proof changes"
+        if not network.kept:
+            return "as given, and with numbers changed at random"
+        return (f"as given, and with numbers changed at random, but for {len(network.kept)} of "
+                f"{len(network.graph.parameters)} parameters, which are computed in what was written")
+
     def weights_of_proof(self, case: Case) -> tuple[Path, ...]:
         """The files of weights with which a network is proven: perturbed ones, and before them those that were brought
         as they are, since the timed steps have them too."""
         given = () if self.digest(case.model) is None else (self.weights(case.model),)
+        if case.implementation is Implementation.AS_WRITTEN:
+            perturbed = self.perturbed_where_taken(case.model)
+            return given if perturbed is None else (*given, perturbed)
         generates = case.mode is Mode.DECODE
         return (*given, self.talkative_weights(case.model) if generates else self.perturbed_weights(case.model))
 

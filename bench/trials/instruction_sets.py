@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from rigmark.bench import datasets
-from rigmark.bench.enums import LEVELS, MIXED, NOT_PROVEN, Isa, Mode, Outcome
+from rigmark.bench.enums import LEVELS, MIXED, NOT_PROVEN, Implementation, Isa, Mode, Outcome
 from rigmark.bench.ir.graph import Builder, Graph
 from rigmark.bench.ir.training import Sgd
 from rigmark.bench.launch.workers import Workers
@@ -78,7 +78,8 @@ class Watch:
             return None
         alike = replace(
             case, model=ANY_MODEL, mode=Mode.INFERENCE, local_batch=1, threads=1, data=datasets.SYNTHETIC,
-            steps_per_timing=1, prompt_length=0, generated_length=0, **axes.of_one_device(),
+            steps_per_timing=1, prompt_length=0, generated_length=0, implementation=Implementation.LOWERED,
+            **axes.of_one_device(),
         )
         if alike not in self._seen:
             self._seen[alike] = self._watch(alike)

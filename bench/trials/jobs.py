@@ -86,7 +86,7 @@ def steps(trial: Trial, inputs: Inputs, oracle: Oracle) -> dict[str, Any] | Answ
     if isinstance(outputs, Answer):
         return outputs
     return job(
-        trial.kind, case, graph=inputs.graph(case).plain(), inputs=str(timed.file),
+        trial.kind, case, graph=inputs.graph(case).plain(), inputs=str(timed.file), **inputs.original(case),
         weights=str(inputs.weights(case.model)), check_samples=timed.deciding, batch_samples=timed.batch_samples,
         expected_loss=expected.value, loss_tolerance=expected.tolerance, timing=timing(trial),
         last_check={**check, "outputs": None if outputs is None else str(outputs)},

@@ -7,12 +7,12 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from rigmark.bench.enums import OF_SAMPLES, Mode
+from rigmark.bench.enums import OF_SAMPLES, Mode, Outcome
 from rigmark.bench.ir.graph import Graph
 from rigmark.bench.machine import hardware
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import Trial
-from rigmark.bench.processes.spawn import Answer
+from rigmark.bench.processes.spawn import Answer, not_run
 from rigmark.bench.store.record import Identity, Record, key_of
 from rigmark.bench.trials.context import Context
 from rigmark.bench.trials.inputs import SEED
@@ -56,7 +56,11 @@ class Kind(ABC):
 
     def measure(self, trial: Trial) -> Answer:
         """The answer of a trial whose case has the instruction set of its build; every failure is an outcome."""
-        return self.context.workers.obstacle(trial.case) or self.ask(trial)
+        return self.context.workers.obstacle(trial.case) or self._no_original(trial.case) or self.ask(trial)
+
+    def _no_original(self, case: Case) -> Answer | None:
+        refusal = None if case.is_limit else self.context.inputs.original_refusal(case)
+        return None if refusal is None else not_run(Outcome.UNSUPPORTED, refusal)
 
     @abstractmethod
     def ask(self, trial: Trial) -> Answer:
@@ -82,9 +86,14 @@ class Kind(ABC):
         return self.context.inputs.graph(case).fingerprint
 
     def weights(self, case: Case) -> dict[str, str]:
-        """The weights that were brought, by their hash; empty if they follow from the seed."""
+        """The weights that were brought, and the original if that runs, by their hashes; empty if all follows from the
+        seed."""
         digest = self.context.inputs.digest(case.model)
-        return {} if digest is None else {"weights": digest}
+        original = self.context.inputs.original(case).get("original", {}).get("digest")
+        return {
+            **({} if digest is None else {"weights": digest}),
+            **({} if original is None else {"original": original}),
+        }
 
     def distributions(self, case: Case) -> set[str]:
         """The packages whose versions are part of the identity of a trial."""

@@ -175,7 +175,11 @@ class Oracle:
 
     def _which(self, case: Case, job: Mapping[str, Any]) -> tuple[str, ...]:
         """What the key of a proof says of its weights: nothing if they are perturbed, as those of own networks are."""
-        return () if job["weights"] == str(self._inputs.perturbed_weights(case.model)) else ("as given",)
+        if job["weights"] == str(self._inputs.perturbed_weights(case.model)):
+            return ()
+        if job["weights"] == str(self._inputs.weights(case.model)):
+            return ("as given",)
+        return (self._inputs.content(Path(job["weights"])),)
 
     def _job(self, kind: str, case: Case, **more: Any) -> dict[str, Any]:
         adapter = frameworks.load(FRAMEWORK)

@@ -62,7 +62,7 @@ ROW: dict[str, Any] = {
     "precision": "bf16", "mode": "training", "device": "cpu", "local_batch": 8, "threads": 1, "data": "synthetic",
     "steps_per_timing": 1, "isa": "native", "world_size": 1, "devices_per_process": 1, "strategy": "single",
     "oversubscribed": False, "loss_asked": "own", "optimizer_asked": "own", "prompt_length": 0, "generated_length": 0,
-    "accumulate": 1,
+    "accumulate": 1, "implementation": "lowered",
     "trials": 6,
 }
 

@@ -10,7 +10,7 @@ import pytest
 
 from rigmark.bench import devices
 from rigmark.bench.cli import _options as options
-from rigmark.bench.enums import CompileMode, Isa, Layout, Mode, Precision, Setting, TrialKind
+from rigmark.bench.enums import CompileMode, Implementation, Isa, Layout, Mode, Precision, Setting, TrialKind
 from rigmark.bench.errors import UnknownName, UserError
 from rigmark.bench.plan.axes import SWEPT
 from rigmark.bench.plan.case import Case
@@ -334,3 +334,16 @@ def test_gradients_are_added_up_in_training_of_equal_parts_on_one_device():
     ):
         with pytest.raises(UserError, match=why):
             cases(**{"accumulations": (4,), "local_batches": (8,), **axes})
+
+
+def test_what_the_user_wrote_runs_beside_what_is_made_of_it_where_a_framework_can():
+    def found(**more: Any) -> list[tuple[str, str, str]]:
+        sweep = Sweep(models=("net.py:make",), frameworks=("torch", "jax"), modes=(Mode.TRAINING,), **more)
+        cases = sweep.cases(2, originals={"net.py:make": "a PyTorch module"})
+        return [(case.framework, case.implementation, case.layout) for case in cases]
+
+    both = [("torch", "lowered", "channels_last"), ("torch", "as_written", "nchw"), ("jax", "lowered", "nchw")]
+    assert found()[:2] == both[:2]
+    assert [each[:2] for each in found()] == [each[:2] for each in both]
+    assert [each[1] for each in found(precisions=(Precision.FP16,))] == ["lowered", "as_written", "lowered"]
+    assert {each[1] for each in found(implementations=(Implementation.LOWERED,))} == {"lowered"}

@@ -38,7 +38,9 @@ class Proof:
 
     @property
     def settings(self) -> str:
+        written = axes.label("implementation", self.facts["implementation"])
         text = " ".join(str(self.facts[name]) for name in axes.named_but("model", "mode", "framework"))
+        text = f"{written} {text}".lstrip()
         devices = self.facts["world_size"]
         return text if devices == 1 else tr(
             "{settings}, {devices} devices ({strategy})", settings=text, devices=devices,

@@ -56,7 +56,9 @@ class Imported:
     plain: Any                       # the plain form of its graph, which is checked by whoever takes it
     weights: Arrays | None           # by key; None: they are drawn
     notes: tuple[str, ...] = ()
-    original: Mapping[str, Any] = field(default_factory=dict)    # what ``outputs`` must know
+    original: Mapping[str, Any] = field(default_factory=dict)    # see below; empty: it came from no other program
+    """What a worker must know to run the original, as plain data: "kind" is what it is ("a PyTorch module"), "digest"
+    the hash of its files, and "moved" the keys of the parameters that it takes from outside."""
 
 
 def of(reference: str) -> ModuleType:

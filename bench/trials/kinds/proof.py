@@ -44,6 +44,8 @@ class Proof(Kind):
             if worst.failures():
                 break
         assert worst is not None
+        if (proven := self.context.inputs.proven_with(case)) is not None:
+            answer = replace(answer, result={**answer.result, "facts": {**answer.result["facts"], "weights": proven}})
         failures = worst.failures()
         return replace(
             answer, result={**worst.plain(), **answer.result},
@@ -98,6 +100,7 @@ def job(case: Case, inputs: Inputs) -> dict[str, Any]:
         learning = {"weights": str(inputs.weights(case.model)), "local_batch": LEARNING_BATCH}
     return jobs.job(
         "proof", case, graph=inputs.graph(case).plain(), inputs=str(inputs.of_proof(case)), learning=learning,
+        **inputs.original(case),
         weights=str(inputs.perturbed_weights(case.model)),
     )
 

@@ -30,6 +30,13 @@ A framework that generates text token by token has a file ``decoding.py`` in its
 ``prepare(graph, parts, weights, settings)`` -> Decoder. ``graph`` is the model on all tokens at once, ``parts`` are
 {"prefill", "step"} as bench.ir.decoding.Decoding.part gives them, for the prompt and for one token.
 
+A framework that runs what a user wrote, beside what Rigmark makes of its graph, has a file ``original.py`` with
+
+``RUNS``            what that is, as importers call it: "a PyTorch module"
+``MODES``, ``PRECISIONS``  those in which it runs that
+``prepare(original, graph, weights, settings)`` -> Prepared; ``original`` is what the importer told of it
+``facts(original)`` as those of the adapter
+
 ``graph`` is Graph.plain(). ``weights`` maps "layer/parameter" to float32 arrays in canonical layout: convolution
 OIHW, dense (out, in). ``settings`` is a dict:
 
@@ -60,6 +67,7 @@ class Unsupported(Exception):
 
 
 NAMES = registry.names(__path__)
+ORIGINAL = "original"        # the file of a framework that runs what users wrote
 
 
 def load(name):
@@ -71,6 +79,24 @@ def load(name):
 def part(name, file):
     """A module in the folder of a framework; None if there is no such file or framework."""
     return registry.load_if_there(__name__, name + "." + file) if name in NAMES else None
+
+
+def original_refusal(name, original, mode, precision):
+    """Why a framework does not run what a network was imported from, as a sentence; None if it runs that.
+
+    ``original`` is what that is, "PyTorch module"; None: the network was not imported from another program.
+    """
+    own = part(name, ORIGINAL)
+    if own is None:
+        return "%s runs no network as its user wrote it, only what Rigmark makes of it" % name
+    if original is None:
+        return "there is no original of this network that %s could run: it is a graph of Rigmark's" % name
+    if original != own.RUNS:
+        return "%s runs %s as it is written, and this network is %s" % (name, own.RUNS, original)
+    if mode not in own.MODES or precision not in own.PRECISIONS:
+        return "%s as written runs in the modes %s and the precisions %s" % (
+            name, ", ".join(own.MODES), ", ".join(own.PRECISIONS))
+    return None
 
 
 def modes(name):

@@ -12,9 +12,25 @@ from . import Failed
 
 
 def adapter(job):
-    """The adapter of the job's framework with its framework imported; raises Failed with a typed outcome."""
-    module = frameworks.load(job["framework"])
-    return imported(module, job, module.PRECISIONS)
+    """The adapter of the job's framework with its framework imported; raises Failed with a typed outcome.
+
+    For what a user wrote, which the job then describes as "original", it has that in place of its own lowering.
+    """
+    module = imported(frameworks.load(job["framework"]), job, frameworks.load(job["framework"]).PRECISIONS)
+    return module if job.get("original") is None else AsWritten(job)
+
+
+class AsWritten(object):
+    """What a user wrote, as the adapter of its framework."""
+
+    def __init__(self, job):
+        self._original, self._run = job["original"], frameworks.part(job["framework"], frameworks.ORIGINAL)
+
+    def prepare(self, graph, weights, settings):
+        return self._run.prepare(self._original, graph, weights, settings)
+
+    def facts(self):
+        return self._run.facts(self._original)
 
 
 def imported(module, job, precisions):

@@ -6,8 +6,10 @@ import sys
 
 import numpy as np
 
-from ..user_code import Lacking, Refused, library_of, made, standing_in
+from ..user_code import Lacking, Refused, digest, library_of, made, standing_in
 from . import Failed
+
+KINDS = {"torch": "a PyTorch module", "keras": "a Keras model"}
 
 
 def run(job, directory, answers):
@@ -19,6 +21,7 @@ def run(job, directory, answers):
     decides. Raises Failed with "unsupported" for a model that cannot become a graph, and with "not_installed" where the
     user's code imports a package that is not there.
     """
+    before = set(sys.modules)
     with standing_in(job["folder"]):
         try:
             network, example = _found(job)
@@ -36,7 +39,11 @@ def run(job, directory, answers):
         except Refused as reason:
             raise Failed("unsupported", str(reason)) from reason
     np.savez(os.path.join(directory, "answer.npz"), **weights)
-    return {"graph": graph, "original": {**original, "library": library}, "notes": notes}
+    own = None if job["factory"] is None else digest(job["source"], job["folder"], before)
+    return {
+        "graph": graph, "original": {**original, "library": library, "kind": KINDS[library], "digest": own},
+        "notes": notes,
+    }
 
 
 def _found(job):

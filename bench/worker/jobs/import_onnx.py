@@ -18,14 +18,14 @@ def run(job, directory, answers):
     if importlib.util.find_spec("onnx") is None:
         raise Failed("not_installed", "no package 'onnx' in %s, which reads ONNX files; install onnx there" % (
             sys.executable))
-    from ..onnx_import import importing, loading
+    from ..onnx_import import loading, original
 
     name = os.path.basename(job["path"])
     try:
         if job.get("lists_files"):
             return {"files": loading.files_of(job["path"])}
-        graph, weights, notes, original = importing.imported(loading.load(job["path"]), job["shapes"], job["pins"])
+        graph, weights, notes, told = original.told_of(job["path"], job["shapes"], job["pins"])
     except Refused as refused:
         raise Failed("unsupported", "'%s' cannot be imported: %s" % (name, " ".join(str(refused).split()))) from refused
     np.savez(os.path.join(directory, "answer.npz"), **weights)
-    return {"graph": graph, "notes": notes, "original": original}
+    return {"graph": graph, "notes": notes, "original": told}

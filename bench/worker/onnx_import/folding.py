@@ -37,7 +37,7 @@ class Folded(object):
         for name, array in pins.items():
             self.constants[name] = array
         for each in model.graph.input:
-            if each.name not in self.constants:
+            if each.name in sizes:       # what no node reads has none
                 dtype = onnx.helper.tensor_dtype_to_np_dtype(each.type.tensor_type.elem_type)
                 self.types[each.name] = (tuple(sizes[each.name]), dtype)
         with warnings.catch_warnings():

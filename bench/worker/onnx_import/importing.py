@@ -134,7 +134,10 @@ def _imported(model, shapes, pins):
         net.take(node)
     outputs = _outputs(net, model)
     plain = _pruned(net, outputs)
-    return plain, _used(net, plain), net.notes + _about_training(plain), _original(net, model, found, plain)
+    told = dict(_original(net, model, found, plain), feeds=_feeds(model, found, pins), fixed_batch=fixed)
+    for each in told["feeds"]:
+        each["key"] = told["places"].get(each["name"], {}).get("key")
+    return plain, _used(net, plain), net.notes + _about_training(plain), told
 
 
 def _pinned(info, value):
@@ -200,7 +203,33 @@ def _original(net, model, found, plain):
     for own, place in zip(net.inputs, found):
         name = "input" if own.name not in keys and len(read) == 1 and net.only == own.name else own.name
         places[place.name] = {"key": keys.get(name), "batch": place.batch, "shape": list(place.at(1))}
-    return {"places": places, "output": net.compared[0], "axis": net.compared[1]}
+    return {
+        "places": places, "output": net.compared[0], "axis": net.compared[1],
+        "outputs": [list(net.given_out[name]) for name in plain["outputs"]],
+    }
+
+
+def _feeds(model, found, pins):
+    """What a run of the file takes, in its order: [{"name", "dtype", "shape" (None: the batch), "value" of a pin}].
+
+    An input that nothing reads gets zeros.
+    """
+    from onnx import helper
+
+    constants, known = {each.name for each in model.graph.initializer}, {each.name: each for each in found}
+    feeds = []
+    for info in model.graph.input:
+        if info.name in constants:
+            continue
+        place, dims = known.get(info.name), info.type.tensor_type.shape.dim
+        sizes = [each.dim_value if each.dim_value > 0 else 1 for each in dims]
+        feeds.append({
+            "name": info.name, "dtype": helper.tensor_dtype_to_np_dtype(info.type.tensor_type.elem_type).name,
+            "shape": sizes if place is None else [None if axis == place.batch else size
+                                                  for axis, size in enumerate(place.sizes)],
+            "value": pins.get(info.name, 0),
+        })
+    return feeds
 
 
 def _outputs(net, model):
@@ -212,7 +241,7 @@ def _outputs(net, model):
         if value is None or value.batch is None or value.name in inputs:
             net.notes.append("Output '%s' is left out: it is no result of a sample." % each.name)
             continue
-        rows = value.shape[value.batch]
+        rows, batch = value.shape[value.batch], value.batch
         if value.dtype == "float" and net.compared is None:
             net.compared = index, value.batch
         label = "output." + each.name
@@ -221,6 +250,7 @@ def _outputs(net, model):
         if rows > 1 or len(value.shape) == 1:
             value = net.regroup(value, (1, rows, *value.shape[1:]), 0, label + ".rows")
         if value.name not in found + others:
+            net.given_out[value.name] = index, batch
             (found if value.dtype == "float" else others).append(value.name)
     if not found:
         raise Refused("none of its outputs is a number of each sample, so that there is nothing to compare")

@@ -50,6 +50,7 @@ class Net(object):
         self.originals = {}              # {name of an input: its name in the file}
         self.only = None                 # the name that the only input had before it became "input"
         self.compared = None             # (index of the output that is compared, axis of its batch)
+        self.given_out = {}              # {name of an output of the graph: (its index in the file, axis of its batch)}
         self._values, self._names, self._constants = {}, set(), {}
         self._regrouped, self._permuted = {}, {}         # {name of a value: what it was made of, and by which axes}
         self._transposes = {}                            # {(name of a value, axes): what came of it}

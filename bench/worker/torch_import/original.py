@@ -18,15 +18,20 @@ def wrapped(original, module, example):
             self.module = module
 
         def forward(self, *inputs):
+            inputs = inputs[0] if isinstance(inputs[0], tuple) else inputs
             if isinstance(example, dict) or original["inputs"]:
                 positional, named = self._by_name(inputs)
             else:
                 rest = list(inputs)
                 positional = [rest.pop(0) if isinstance(each, torch.Tensor) else each for each in example]
                 named = {}
-            results = torch.utils._pytree.tree_leaves(self.module(*positional, **named))
-            output = results[original["output"]["index"]].movedim(original["output"]["batch"], 0)
-            return output.reshape(-1, *original["output"]["shape"])
+            output = self.module(*positional, **named)
+            if not isinstance(output, torch.Tensor):
+                output = torch.utils._pytree.tree_leaves(output)[original["output"]["index"]]
+            if original["output"]["batch"]:
+                output = output.movedim(original["output"]["batch"], 0)
+            shape = (-1, *original["output"]["shape"])
+            return output if output.shape[1:] == shape[1:] else output.reshape(shape)
 
         @staticmethod
         def _by_name(inputs):

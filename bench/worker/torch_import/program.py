@@ -98,7 +98,8 @@ class Program:
     def original(self):
         """What runs of the module itself must know."""
         return {
-            "own_names": self.own_names, "dropouts": self.dropouts, "output": self._output, "names": self._input_names,
+            "own_names": self.own_names, "moved": sorted(key for key, names in self.own_names.items() if names),
+            "dropouts": self.dropouts, "output": self._output, "names": self._input_names,
         }
 
     # What the program starts from and ends with.

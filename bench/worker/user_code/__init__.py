@@ -1,11 +1,13 @@
 """The user's own code: its network and example inputs, and what goes wrong in it as one sentence."""
 
 import contextlib
+import hashlib
 import importlib
 import importlib.util
 import os
 import random
 import sys
+import sysconfig
 import traceback
 
 import numpy as np
@@ -64,6 +66,29 @@ def library_of(network):
         if found is not None and isinstance(network, found):
             return name
     return None
+
+
+def digest(source, folder, before):
+    """The hash of the user's own files: of the factory, and of all that was imported since, but for installed packages.
+
+    ``before`` are the names of the modules that there were.
+    """
+    installed = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
+    paths = {os.path.join(folder, source)} if source.endswith(".py") else {sys.modules[source].__file__}
+    for name in set(sys.modules) - before:
+        path = getattr(sys.modules[name], "__file__", None) or ""
+        is_installed = path.startswith(installed) or "site-packages" in path or "dist-packages" in path
+        if path.endswith(".py") and os.path.isfile(path) and not is_installed:
+            paths.add(path)
+    found = hashlib.sha256()
+    for content in sorted(_content(path) for path in {os.path.realpath(path) for path in paths}):
+        found.update(hashlib.sha256(content).digest())
+    return found.hexdigest()[:16]
+
+
+def _content(path):
+    with open(path, "rb") as file:
+        return file.read()
 
 
 @contextlib.contextmanager

@@ -39,16 +39,21 @@ FEWEST_MESSAGES = 3      # errors, but no warnings
 
 def prepare(graph, weights, settings):
     """The network in a session with these weights; raises Unsupported where ONNX Runtime cannot do what is asked."""
-    refuse_unknown("onnxruntime", graph, settings)
-    if not is_host(settings["device"]):
-        raise Unsupported("the onnxruntime adapter has no device '%s'; it has %s" % (
-            settings["device"], ", ".join(DEVICES)))
+    refuse(graph, settings)
 
     def start(profile=None):
         with writing.as_file(graph, weights) as path:
             return session(path, settings["threads"], settings["compile_mode"] == "compiled", profile)
 
     return OrtPrepared(graph, weights, start)
+
+
+def refuse(graph, settings):
+    """Raises Unsupported for settings, or an operation of the graph, that the adapter lacks."""
+    refuse_unknown("onnxruntime", graph, settings)
+    if not is_host(settings["device"]):
+        raise Unsupported("the onnxruntime adapter has no device '%s'; it has %s" % (
+            settings["device"], ", ".join(DEVICES)))
 
 
 def session(path, threads, is_optimised, profile=None):

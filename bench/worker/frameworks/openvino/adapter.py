@@ -32,6 +32,13 @@ FORMATS = {"fp32": "f32", "bf16_pure": "bf16"}
 
 def prepare(graph, weights, settings):
     """The network with these weights, compiled in its first step; raises Unsupported where OpenVINO cannot do it."""
+    core = core_for(graph, settings)
+    with writing.as_file(graph, weights) as path:
+        return OpenVinoPrepared(weights, core, core.read_model(path), configuration(settings))
+
+
+def core_for(graph, settings):
+    """The library; raises Unsupported for settings, or an operation of the graph, that it lacks."""
     refuse_unknown("openvino", graph, settings)
     if not is_host(settings["device"]):
         raise Unsupported("the openvino adapter has no device '%s'; it has %s" % (
@@ -39,8 +46,7 @@ def prepare(graph, weights, settings):
     core = _core()
     if settings["precision"] == "bf16_pure" and "BF16" not in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"):
         raise Unsupported("OpenVINO computes in bf16 on processors with AVX-512 BF16 or AMX; this one has neither")
-    with writing.as_file(graph, weights) as path:
-        return OpenVinoPrepared(weights, core, core.read_model(path), configuration(settings))
+    return core
 
 
 @functools.lru_cache(maxsize=1)
@@ -87,7 +93,7 @@ class OpenVinoPrepared(Engine):
 
         # Read in place, as its own copies are not needed.
         self._batches = itertools.cycle([
-            (count(x), [openvino.Tensor(np.ascontiguousarray(each), shared_memory=True) for each in unpacked(x)])
+            (count(x), [openvino.Tensor(each, shared_memory=True) for each in self._arrays(x)])
             for x, _ in batches
         ])
 
@@ -111,10 +117,20 @@ class OpenVinoPrepared(Engine):
         import openvino
 
         request = self._requests.get(count(x)) or self._compiled(count(x))
-        for index, each in enumerate(unpacked(x)):
-            request.set_input_tensor(index, openvino.Tensor(np.ascontiguousarray(each)))
+        for index, each in enumerate(self._arrays(x)):
+            request.set_input_tensor(index, openvino.Tensor(each))
         request.infer()
         return self._answer(request)
+
+    def _arrays(self, x):
+        """The arrays of a batch in the order of the model's inputs."""
+        return [np.ascontiguousarray(each) for each in unpacked(x)]
+
+    def _sizes(self, model, samples):
+        """{input of the model: its shape for so many samples}."""
+        return {
+            taken: [samples] + [size.get_length() for size in list(taken.partial_shape)[1:]] for taken in model.inputs
+        }
 
     def _answer(self, request):
         return packed([np.array(request.get_output_tensor(index).data) for index in range(len(self._model.outputs))])
@@ -122,9 +138,7 @@ class OpenVinoPrepared(Engine):
     def _compiled(self, samples):
         """A request for batches of so many samples."""
         model = self._model.clone()
-        model.reshape({
-            taken: [samples] + [size.get_length() for size in list(taken.partial_shape)[1:]] for taken in model.inputs
-        })
+        model.reshape(self._sizes(model, samples))
         compiled = self._core.compile_model(model, DEVICE, self._properties)
         self._refuse_others(compiled)
         self._requests[samples] = compiled.create_infer_request()

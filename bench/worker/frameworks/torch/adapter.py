@@ -241,7 +241,7 @@ class TorchPrepared(Prepared):
         self._running_layers = [layer["name"] for layer in in_a_step]
         self._is_eager = settings["compile_mode"] == "eager"
         network = network.to(device=self._device, dtype=self._dtype, memory_format=self._memory_format)
-        self._tensors = lowerings.tensors(graph, layers)          # which quantised layers no longer have
+        self._tensors = self._by_key(graph, layers)          # which quantised layers no longer have
         if precision == "int8":
             if self._is_cuda:
                 raise Unsupported("PyTorch has no dynamically quantised layers on CUDA")
@@ -249,12 +249,12 @@ class TorchPrepared(Prepared):
             self._layers = dict(zip(layers, network.layers))
         self._network = network.train(self._is_training)
         self._with_gradient = with_gradient(graph)
-        self._trainable = lowerings.tensors(graph, layers, trainable_only=True)
+        self._trainable = self._by_key(graph, layers, trainable_only=True)
         self._copies = [
             (every, [self._tensors[key] for key in keys], [self._tensors[source] for source in keys.values()])
             for every, keys in copies(graph)
         ]
-        self._dropouts = {x["name"]: layers[x["name"]] for x in graph["layers"] if x["op"] == "dropout"}
+        self._dropouts = {x["name"]: layers[x["name"]] for x in graph["layers"] if x["op"] == "dropout" and layers}
         self._run = network if self._is_eager else _compiled(torch, network)
         self._marked = None      # the compiled network with marks in it, for layer times
 
@@ -268,7 +268,12 @@ class TorchPrepared(Prepared):
         self._last = None
 
     def _lowered(self, graph, weights):
+        """(the network, {layer: its nn.Module}; none where they cannot be told apart)."""
         return lowerings.lowered(graph, weights)
+
+    def _by_key(self, graph, layers, trainable_only=False):
+        """{key: the network's own tensor}."""
+        return lowerings.tensors(graph, layers, trainable_only)
 
     # The timed way.
 
