@@ -139,9 +139,9 @@ def test_which_side_goes_first_is_decided_by_a_coin():
     kind = Told(around(1.0, 1.0, 0.01), Quantity(name="x", unit="s"))
     judged(kind)
 
-    firsts = kind.order[0::2]
+    firsts = kind.order[2::2]        # those of the warm-ups aside
     assert {"base", "new"} == set(firsts)
-    assert all({"base", "new"} == set(pair) for pair in zip(firsts, kind.order[1::2], strict=True))
+    assert all({"base", "new"} == set(pair) for pair in zip(firsts, kind.order[3::2], strict=True))
 
 
 def test_a_failed_turn_costs_its_pair_and_stays_visible():
