@@ -106,7 +106,7 @@ def row_of(name: str, wanted: list[str], each_s: float, server: Server, *, is_he
 
 def taken(name: str, folder: Path, server: Server) -> Network:
     """The network as it is imported beside the comparison; raises UserError with the refusal."""
-    refused = server.ask(120.0, "import", name, None, folder)
+    refused = server.ask(600.0, "import", name, None, folder)
     if refused:
         raise UserError(refused)
     return Network(graph=read(json.loads((folder / "graph.json").read_text())), given=folder / "weights.npz", digest="")
