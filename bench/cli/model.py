@@ -24,7 +24,9 @@ UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def command(
-    model: Annotated[str, typer.Argument(help="Name of a network, or a file: net.onnx, or net.json as exported.")],
+    model: Annotated[str, typer.Argument(
+        help="Name of a network; a file: net.onnx, net.keras, or net.json as exported; or a factory: net.py:make."
+    )],
     pin: _networks.Pin = None,
     shape: _networks.Shape = None,
     results: Annotated[

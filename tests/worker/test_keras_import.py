@@ -51,7 +51,8 @@ def images() -> Any:
 def steps() -> Any:
     return keras.Sequential([
         keras.Input((7,)), layers.Embedding(11, 6), layers.Conv1D(8, 3, padding="causal", activation="gelu"),
-        layers.MaxPooling1D(2), layers.Bidirectional(layers.LSTM(5, return_sequences=True)),
+        layers.BatchNormalization(scale=False), layers.MaxPooling1D(2),
+        layers.Bidirectional(layers.LSTM(5, return_sequences=True)),
         layers.GRU(4, return_sequences=True), layers.GRU(3, reset_after=False, return_sequences=True),
         layers.Bidirectional(layers.SimpleRNN(4), merge_mode="ave"), layers.LayerNormalization(), layers.Dense(2),
     ])
@@ -99,6 +100,7 @@ def test_the_graph_computes_what_the_model_does_with_every_gradient(make: Callab
 
     paths = {key: path for key, path in told["own_names"].items() if key in gradients}
     assert set(paths.values()) == set(own)
+    assert set(gradients) == set(paths)
     for path, gradient in own.items():
         found = np.concatenate([np.ravel(gradients[key]) for key, each in paths.items() if each == path])
         expected = np.ravel(ops.convert_to_numpy(tensorflow.convert_to_tensor(gradient)))
@@ -119,6 +121,18 @@ def test_names_are_those_of_layers_and_dropout_stays():
     assert graph["drop.mask"].op.attributes() == {"rate": 0.25}
     assert graph["drop.mask"].output_shape == (1, 1, 3)
     assert (graph.input.shape, graph.output_shape, graph.loss) == ((2, 5, 4), (2,), "mean_squared_error")
+
+
+def test_what_the_model_does_not_train_is_not_trained():
+    model = keras.Sequential([
+        keras.Input((4,)), layers.Dense(3, name="fixed"), layers.BatchNormalization(scale=False, name="norm"),
+        layers.Dense(2, name="scores"),
+    ])
+    model.get_layer("fixed").trainable = False
+    graph, _, _, _ = taken(model)
+
+    assert [key for layer in graph.layers for key in graph.trainable(layer)] == [
+        "norm/beta", "scores/weight", "scores/bias"]
 
 
 class Modes(layers.Layer):

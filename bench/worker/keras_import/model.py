@@ -30,7 +30,7 @@ def imported(job, model, example):
     graph["loss"] = job.get("loss") or reader.usual_loss()
     graph["optimizer"] = job.get("optimizer") or USUAL_OPTIMIZER
     original = {name: job.get(name) for name in ("source", "factory", "folder")}
-    return graph, reader.weights, {**original, **reader.original}, reader.all_notes()
+    return graph, reader.weights, {**original, **reader.original}, reader.notes
 
 
 def refuse_hidden_variables(reader, model, example, asked):
@@ -64,7 +64,8 @@ class Reader:
         self.original = {"own_names": {}}
         self.ran_code = False    # whether any call of the user's was run
         self.known_numbers = {}  # name of a layer: the constant that it is
-        self._frozen = []        # names of variables that the model does not train
+        self._trained = set()    # keys of parameters that the model trains
+        self._untrained = set()  # keys of parameters that the model does not train, or does not have
         self._names = {INPUT}
         self._values = {}        # id of a symbolic tensor: Value
         self._held = []          # what these ids are of, so that none is used again
@@ -95,6 +96,8 @@ class Reader:
             found["input"] = {key: self.inputs[0][key] for key in ("shape", "vocabulary")}
         else:
             found["inputs"] = self.inputs
+        if self._untrained & set(self.weights):
+            found["trains"] = [key for key in self.weights if key in self._trained]
         return found
 
     def usual_loss(self):
@@ -102,11 +105,6 @@ class Reader:
         ends_in = self.layers[-1]["op"]
         is_scores = len(self._output.shape) <= 3 and ends_in not in ("softmax", "sigmoid")
         return "softmax_cross_entropy" if is_scores else "mean_squared_error"
-
-    def all_notes(self):
-        frozen = ["%d arrays that the model does not train are trained here, the first is %s" % (
-            len(self._frozen), self._frozen[0])] if self._frozen else []
-        return list(dict.fromkeys(self.notes + frozen))
 
     # What the model starts from and ends with.
 
@@ -345,12 +343,14 @@ class Reader:
             raise Refused("variable '%s' is used in two ways, and a graph would make two of it" % variable.path)
         key = "%s/%s" % (layer, own)
         self.weights[key] = np.array(array, np.float32)
+        if variable is not None and variable.trainable:
+            self._trained.add(key)
+        elif own not in ("mean", "variance", "value"):
+            self._untrained.add(key)
         if variable is not None:
             self._held.append(variable)
             before[own] = key
             self.original["own_names"][key] = variable.path
-            if not variable.trainable and own not in ("mean", "variance", "value"):
-                self._frozen.append(getattr(variable, "path", key))
         return key
 
     def parameter(self, variable):

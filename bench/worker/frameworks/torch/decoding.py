@@ -11,7 +11,7 @@ def prepare(graph, parts, weights, settings):
     """The model on its device; raises Unsupported where PyTorch cannot do what is asked."""
     if settings["precision"] == "int8":
         raise Unsupported("the torch adapter generates no text in int8: the layers of the prompt and of single tokens "
-                          "would have to share quantised weights")
+                          "would have to share quantised weights; use bf16_pure, bf16 or fp32")
 
     def kind(torch, graph, weights, settings):
         return TorchDecoder(torch, parts, weights, settings)

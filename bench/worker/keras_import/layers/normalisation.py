@@ -6,11 +6,10 @@ from ...user_code import Refused
 from ..values import shape_in_keras
 
 
-def _scaled(call, variable, size, name, fill):
-    """A parameter of the layer; where it has none, one that starts so that it does nothing."""
+def _scaled(call, variable, size, fill):
+    """A parameter of the layer; where it has none, one that does nothing and is not trained."""
     if variable is not None:
         return call.weight(variable, lambda array: array.reshape(-1))
-    call.reader.notes.append("%s has no %s; it gets one of %g, which is trained" % (call.where(), name, fill))
     return None, np.full(size, fill, np.float32)
 
 
@@ -33,7 +32,7 @@ def _batch_norm(call):
         found = _by_running(call, op, image, size)
     else:
         found = call.like("batch_norm", image, weights={
-            "gamma": _scaled(call, op.gamma, size, "scale", 1.0), "beta": _scaled(call, op.beta, size, "shift", 0.0),
+            "gamma": _scaled(call, op.gamma, size, 1.0), "beta": _scaled(call, op.beta, size, 0.0),
             "mean": call.weight(op.moving_mean), "variance": call.weight(op.moving_variance),
         }, epsilon=float(op.epsilon), momentum=1 - float(op.momentum))
     if rank == 3 and not is_last:
@@ -79,12 +78,12 @@ def _layer_norm(call):
         shape = [*value.shape[:-count], features]
         flat = call.add("reshape", value, shape=shape, to=shape[1:], name="reshape")
     if getattr(op, "rms_scaling", False):
-        found = call.like("rms_norm", flat, weights={"gamma": _scaled(call, op.gamma, features, "scale", 1.0)},
+        found = call.like("rms_norm", flat, weights={"gamma": _scaled(call, op.gamma, features, 1.0)},
                           epsilon=float(op.epsilon))
     else:
         found = call.like("layer_norm", flat, weights={
-            "gamma": _scaled(call, op.gamma, features, "scale", 1.0),
-            "beta": _scaled(call, op.beta, features, "shift", 0.0),
+            "gamma": _scaled(call, op.gamma, features, 1.0),
+            "beta": _scaled(call, op.beta, features, 0.0),
         }, epsilon=float(op.epsilon))
     return found if count == 1 else call.add("reshape", found, shape=value.shape, to=value.shape[1:], name="reshape")
 
@@ -103,8 +102,8 @@ def _group_norm(call):
         raise Refused("it normalises axis %s of %s, and a graph's the channels of images" % (op.axis, tuple(shape)))
     groups = shape[-1] if op.groups == -1 else int(op.groups)
     return call.like("group_norm", call.image(value), weights={
-        "gamma": _scaled(call, op.gamma, shape[-1], "scale", 1.0),
-        "beta": _scaled(call, op.beta, shape[-1], "shift", 0.0),
+        "gamma": _scaled(call, op.gamma, shape[-1], 1.0),
+        "beta": _scaled(call, op.beta, shape[-1], 0.0),
     }, groups=groups, epsilon=float(op.epsilon))
 
 

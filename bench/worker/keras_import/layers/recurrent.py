@@ -35,7 +35,6 @@ def _weights(call, layer, suffix):
     }
     count = GATES[kind] * layer.units
     if not layer.use_bias:
-        call.reader.notes.append("%s has no biases; it gets some of 0, which are trained" % call.where())
         found["bias"] = (None, np.zeros(count, np.float32))
         if kind == "GRU" and layer.reset_after:
             found["bias_hidden"] = (None, np.zeros(count, np.float32))
