@@ -86,8 +86,8 @@ def _of_originals(group: Group) -> list[str]:
             comparison.speed_up.value, comparison.speed_up.low, comparison.speed_up.high, comparison.ratios)
         judged = comparison.is_paired and comparison.speed_up.low is not None
         sentences.append(tr(
-            "What Rigmark makes of the network ({lowered}) has {size} the throughput of what the user wrote "
-            "({original}){pairs}{judgement}.", lowered=lowered[0].label, original=original.label, size=size,
+            "In {lowered}, what Rigmark makes of the network has {size} the throughput of "
+            "{original}{pairs}{judgement}.", lowered=lowered[0].label, original=original.label, size=size,
             pairs=tr(", n = {pairs}", pairs=formatting.count(comparison.speed_up.count, "pair"))
             if comparison.is_paired else "",
             judgement=f": {word(comparison.verdict)}" if judged else tr(": no verdict yet"),

@@ -19,7 +19,8 @@ PAGES = tuple(
     path.relative_to(ROOT).as_posix()
     for path in (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))) if path.name != "CHANGELOG.md"
 )
-NEWEST = "docs/decisions/026-what-the-user-wrote.md"     # earlier decisions tell of the files of their day
+DECISIONS = sorted((ROOT / "docs/decisions").glob("*.md"))
+NEWEST = DECISIONS[-1].relative_to(ROOT).as_posix()      # earlier decisions tell of the files of their day
 COMMANDS = typer.main.get_command(app)
 FILE = re.compile(r"(?<![\w/.:-])(?:bench|reports|suites|tests|evidence|docs|rigmark)/[\w./-]*\w/?")
 
@@ -47,6 +48,13 @@ def test_the_map_has_a_row_per_room_on_its_floor():
 
     assert drawn == sorted(drawn, key=lambda row: row[0])
     assert set(drawn) == {(number, room) for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
+
+
+def test_a_decision_has_a_number_of_its_own_which_its_title_repeats():
+    numbers = [path.name.partition("-")[0] for path in DECISIONS]
+
+    assert numbers == [f"{number:03}" for number in range(1, len(DECISIONS) + 1)]
+    assert [path.read_text(encoding="utf-8")[:6] for path in DECISIONS] == [f"# {number}:" for number in numbers]
 
 
 @pytest.mark.parametrize("page", [*PAGES, NEWEST])

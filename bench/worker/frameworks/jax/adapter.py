@@ -135,8 +135,11 @@ def _all_finite(jax, arrays):
 
 
 def _softmax_cross_entropy(jax, output, y):
-    # A product, since the gradient of an index would be a scatter.
-    return -(jax.nn.log_softmax(output) * jax.nn.one_hot(y, output.shape[-1])).sum(-1).mean()
+    # A product, since the gradient of an index would be a scatter. Of the shifted scores and not of their log-softmax, since
+    # then the gradient is one pass over them, which a vocabulary of tens of thousands of tokens shows.
+    shifted = output - jax.lax.stop_gradient(output.max(-1, keepdims=True))
+    chosen = (shifted * jax.nn.one_hot(y, output.shape[-1])).sum(-1)
+    return (jax.numpy.log(jax.numpy.exp(shifted).sum(-1)) - chosen).mean()
 
 
 def _mean_squared_error(jax, output, y):
