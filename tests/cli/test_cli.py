@@ -182,7 +182,7 @@ def test_a_builds_file_that_cannot_be_read_is_reported(command: Command, tmp_pat
     (("run", "quick", "--repetitions", "x"), ", not 'x'; see rigmark run --help"),
     (("check", "--fail-on", "slow"), "no --fail-on 'slow'; did you mean 'slower'? known: never, slower"),
     (("compare", "a", "b", "--clock", "cup"), "no --clock 'cup'; did you mean 'cpu'? known: cpu, wall"),
-    (("ab", "fast"), "missing option '--base'; see rigmark ab --help"),
+    (("ab", "fast"), "rigmark ab compares two sides; name them with --base and --new"),
 ])
 def test_a_command_that_the_parser_refuses_is_answered_in_a_sentence(
     command: Command, arguments: tuple[str, ...], sentence: str

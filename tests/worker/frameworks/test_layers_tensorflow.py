@@ -113,7 +113,9 @@ def is_without_kernel(graph: Graph, layer: str, direction: str, mode: str) -> bo
 @by_case
 def test_every_layer_with_work_is_listed_in_each_direction_that_it_has_and_nothing_else(compile_mode: str, name: str):
     graph = CASES[name]
-    forward = {(layer.name, "forward") for layer in graph.layers}
+    if compile_mode == "eager" and graph.objectives:
+        pytest.skip("layer times of several objectives are refused in eager mode")
+    forward = {(layer.name, "forward") for layer in graph.layers if graph.runs(layer.name, training=False)}
     trained = {(layer.name, "forward") for layer in graph.layers if graph.leads_to_loss(layer.name)}
     trained |= {(layer.name, "backward") for layer in graph.layers if graph.needs_gradient(layer.name)}
     beside = {(LOSS, "forward"), (LOSS, "backward"), (OPTIMIZER, "update"), (GRADIENT_ADD, "backward")}

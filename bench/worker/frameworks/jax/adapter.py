@@ -234,7 +234,10 @@ class JaxPrepared(Prepared):
         self._layers = self._with_turns(graph)
         for_loss = {layer["name"] for layer in layers_for_loss(graph)}
         self._for_loss = [each for each in self._layers if each[0]["name"] in for_loss]
-        self._flattened = {name + "/weight": image for name, image in self._plan.dense.items()}  # by key of a parameter
+        self._flattened = {                              # by key of a parameter, which may bear another layer's name
+            layer["parameters"][0]["key"]: self._plan.dense[layer["name"]]
+            for layer in graph["layers"] if layer["name"] in self._plan.dense
+        }
         self._shared = canonical_keys(graph)
         self._copies = copies(graph)
         for _, keys in self._copies:
