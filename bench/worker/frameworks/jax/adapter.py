@@ -135,8 +135,8 @@ def _all_finite(jax, arrays):
 
 
 def _softmax_cross_entropy(jax, output, y):
-    # A product, since the gradient of an index would be a scatter. Of the shifted scores and not of their log-softmax, since
-    # then the gradient is one pass over them, which a vocabulary of tens of thousands of tokens shows.
+    # A product, since the gradient of an index would be a scatter; of the shifted scores and not of their log-softmax,
+    # since the gradient is then one pass over them, which shows with a vocabulary of tens of thousands.
     shifted = output - jax.lax.stop_gradient(output.max(-1, keepdims=True))
     chosen = (shifted * jax.nn.one_hot(y, output.shape[-1])).sum(-1)
     return (jax.numpy.log(jax.numpy.exp(shifted).sum(-1)) - chosen).mean()
