@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from rigmark.bench.ab.kinds import Ending, Kind, Turn, TurnFailed
+from rigmark.bench.ab.kinds import Ending, Kind, Turn, TurnFailed, TurnSkipped
 from rigmark.bench.ab.rounds import FAILURES_AT_MOST, Rounds
 from rigmark.bench.analysis.comparison import numbers
 from rigmark.bench.analysis.comparison.numbers import Numbers, Quantity
@@ -76,10 +76,11 @@ class Unit:
     failures: list[Failure] = field(default_factory=list)
     turns_per_pair: int = 0                              # 0: not warmed up
     seconds: list[float] = field(default_factory=list)
+    is_skipped: bool = False
 
     @property
     def is_open(self) -> bool:
-        if self.is_given_up:
+        if self.is_given_up or self.is_skipped:
             return False
         return not self.cases or any(not case.is_decided for case in self.cases)
 
@@ -140,9 +141,10 @@ class Turns:
 
     def _verdicts(self, cases: list[CaseVerdict]) -> Verdicts:
         base, new = map(secrets.hidden, self._names)
+        only = {side: tuple(sorted({*self._only[side], *self._kind.only(side)})) for side in SIDES}
         return Verdicts(
             base=base, new=new, cases=tuple(cases), notes=self._kind.notes(), of_steps=False,
-            only_base=tuple(sorted(self._only[BASE])), only_new=tuple(sorted(self._only[NEW])),
+            only_base=only[BASE], only_new=only[NEW],
         )
 
     def _pair(self, unit: Unit) -> None:
@@ -152,20 +154,24 @@ class Turns:
         first: list[str] = []
         side = BASE
         try:
-            if unit.turns_per_pair == 0:
-                for side in [side for _ in range(self._warm_ups) for side in self._coin.sample(SIDES, 2)]:
-                    turns[side].append(self._kind.turn(unit.name, side))
-                unit.turns_per_pair = turns_per_pair([turn.wall_time_s for side in SIDES for turn in turns[side]])
-                self._pairs.append(_stored(unit.name, [], turns, is_warm_up=True))
-                turns = {side: [] for side in SIDES}
-            while len(first) < unit.turns_per_pair:
-                order = self._coin.sample(SIDES, 2)
-                for side in order:
-                    turns[side].append(self._kind.turn(unit.name, side))
-                first.append(order[0])
-            _find_cases(unit, turns, self._kind.quantity, self._only)
-            for side in SIDES:
-                _check_cases(unit, turns[side])
+            with self._kind.pair(unit.name):
+                if unit.turns_per_pair == 0:
+                    for side in [side for _ in range(self._warm_ups) for side in self._coin.sample(SIDES, 2)]:
+                        turns[side].append(self._kind.turn(unit.name, side))
+                    unit.turns_per_pair = turns_per_pair([turn.wall_time_s for side in SIDES for turn in turns[side]])
+                    self._pairs.append(_stored(unit.name, [], turns, is_warm_up=True))
+                    turns = {side: [] for side in SIDES}
+                while len(first) < unit.turns_per_pair:
+                    order = self._coin.sample(SIDES, 2)
+                    for side in order:
+                        turns[side].append(self._kind.turn(unit.name, side))
+                    first.append(order[0])
+                _find_cases(unit, turns, self._kind.quantity, self._only)
+                for side in SIDES:
+                    _check_cases(unit, turns[side])
+        except TurnSkipped:
+            unit.is_skipped = True
+            return
         except TurnFailed as error:
             unit.failures.append(Failure(side=side, error=error))
             self._pairs.append({**_stored(unit.name, first, turns), "failure": {
@@ -192,7 +198,11 @@ def stored_verdicts(
     units: list[Unit] = []
     only: dict[str, set[str]] = {side: set() for side in SIDES}
     for contest in contests:
-        quantities: dict[str, Quantity] = defaultdict(partial(Quantity, **msgspec.structs.asdict(contest.quantity)))
+        quantities = defaultdict(partial(Quantity, **msgspec.structs.asdict(contest.quantity)), {
+            case: Quantity(**msgspec.structs.asdict(each)) for case, each in contest.quantities.items()
+        })
+        only[BASE] |= {*contest.only.get("base", [])}
+        only[NEW] |= {*contest.only.get("new", [])}
         of_contest: dict[str, Unit] = {}
         for pair in contest.pairs:
             unit = of_contest.setdefault(pair.unit, Unit(name=pair.unit))

@@ -133,7 +133,7 @@ def installed(revision: Revision, beneath: Build, packages: Sequence[str], tell:
     sources = builds.environments().with_name("sources") / revision.name     # in another folder than those of builds
     build = replace(
         beneath, name=revision.name, interpreter=str(builds.managed_interpreter(revision.name)),
-        packages=(environments.NEEDED, *packages), python=beneath.interpreter, over=_package_folders(beneath),
+        packages=(environments.NEEDED, *packages), python=beneath.interpreter, over=package_folders(beneath),
         post_install=shlex.join([*INSTALL, str(sources)]),
     )
     if environments.is_finished(build):
@@ -237,7 +237,7 @@ def _project(root: Path, commit: str) -> str:
     return environments.name_of(name if isinstance(name, str) and name else root.name)
 
 
-def _package_folders(build: Build) -> tuple[str, ...]:
+def package_folders(build: Build) -> tuple[str, ...]:
     """The folders in which an interpreter finds installed packages; raises UserError if it does not start."""
     variables = {name: value for name, value in os.environ.items() if name not in NOT_LENT}
     try:

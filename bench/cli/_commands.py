@@ -1,4 +1,4 @@
-"""``rigmark ab`` over commands: from options to a contest."""
+"""``rigmark ab`` over commands and asv suites: from options to a contest."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.host.interrupts import Interrupted
 
 if TYPE_CHECKING:
+    from rigmark.bench.ab.kinds import Kind
     from rigmark.bench.ab.kinds.command import Side
     from rigmark.bench.analysis.comparison.verdicts import Verdicts
 
@@ -51,14 +52,15 @@ def asked_for(
     return before[0], None
 
 
-def refuse(given: Mapping[str, Any], *, is_command: bool) -> None:
-    """Raises UserError for an option that means nothing for what is judged."""
+ABOUT_COMMANDS = "is about commands, and the networks of a suite are measured otherwise; leave it out"
+ABOUT_SUITES = "is about suites of networks; leave it out for a command"
+
+
+def refuse(given: Mapping[str, Any], reason: str) -> None:
+    """Raises UserError for an option that was given, and means nothing for what is judged."""
     for name, value in given.items():
         if value is not None and value is not False:
-            raise UserError(
-                f"--{name} is about suites of networks; leave it out for a command" if is_command
-                else f"--{name} is about commands, and the networks of a suite are measured otherwise; leave it out"
-            )
+            raise UserError(f"--{name} {reason}")
 
 
 def decided(
@@ -74,14 +76,7 @@ def decided(
     from rigmark.bench.ab import kinds
     from rigmark.bench.ab.kinds import _printed
     from rigmark.bench.ab.kinds import command as kind
-    from rigmark.bench.ab.turns import Turns
     from rigmark.bench.cli import say
-    from rigmark.bench.host import limits
-    from rigmark.bench.machine import hardware, system
-    from rigmark.bench.machine.node import node
-    from rigmark.bench.runner.progress import BudgetProgress
-    from rigmark.bench.store.contests import ContestFile
-    from rigmark.bench.store.store import Store
 
     if metric[2] is not None and metric[2] not in list(_printed.Take):
         raise unknown("number to take", metric[2], _printed.Take)
@@ -99,6 +94,68 @@ def decided(
         metric=number, is_google=is_google, is_higher_better=higher, margin=margin, same_output=same_output,
         timeout_s=timeout_s, build_command=build_command, cpus=_cpus(threads),
     )
+    contest = kinds.load("command")(*sides, settings, Path.cwd(), say)       # type: ignore[call-arg]
+    return _judged(contest, (sides[0].name, sides[1].name), results, budget_s=budget_s, warm_ups=warm_ups)
+
+
+def of_asv(
+    folder: Path, names: tuple[str | None, str | None], results: Path, *, bench: str | None, build_command: str | None,
+    beneath: str, threads: str | None, budget_s: float, timeout_s: float,
+) -> Verdicts:
+    """The verdicts on the benchmarks of the asv suite in a folder, in two revisions or builds.
+
+    Raises UserError for a suite that cannot be read, and for options that mean nothing.
+    """
+    import re
+
+    from rigmark.bench.ab import contest, kinds
+    from rigmark.bench.ab.kinds import asv as kind
+    from rigmark.bench.builds import build as builds
+    from rigmark.bench.builds.revisions import Revision
+    from rigmark.bench.cli import say
+
+    try:
+        re.compile(bench or "")
+    except re.error as error:
+        raise UserError(f"--bench '{bench}' is no regular expression: {error}") from None
+    suite, known = kind.suite(folder), builds.load()
+    under = builds.find(beneath, known)
+    sides = []
+    for name, option in zip(names, ("--base", "--new"), strict=True):
+        if name is None:
+            raise UserError(f"an asv suite is compared in two git revisions or builds; add {option}")
+        meant = contest.named(name, known, suite.repository or Path.cwd())
+        if isinstance(meant, Revision):
+            kind.check_installable(suite)
+            sides.append(kind.Side(name=name, build=under, revision=meant))
+        elif isinstance(meant, contest.Side):
+            sides.append(kind.Side(name=name, build=meant.build))
+        else:
+            raise UserError(_results(option, name, "an asv suite"))
+    if all(side.revision is None for side in sides):
+        given = {"build-command": build_command, "beneath": None if beneath == "default" else beneath}
+        refuse(given, "is about git revisions, and no side is one; leave it out")
+    settings = kind.Settings(
+        bench=bench, build_command=kind.INSTALL if build_command is None else build_command, timeout_s=timeout_s,
+        cpus=_cpus(threads),
+    )
+    base, new = sides
+    return _judged(
+        kinds.load("asv")(suite, base, new, settings, say), (base.name, new.name), results,       # type: ignore[call-arg]
+        budget_s=budget_s, warm_ups=1,
+    )
+
+
+def _judged(contest: Kind, names: tuple[str, str], results: Path, *, budget_s: float, warm_ups: int) -> Verdicts:
+    """The verdicts of a contest, which is stored; after an interrupt too."""
+    from rigmark.bench.ab.turns import Turns
+    from rigmark.bench.host import limits
+    from rigmark.bench.machine import hardware, system
+    from rigmark.bench.machine.node import node
+    from rigmark.bench.runner.progress import BudgetProgress
+    from rigmark.bench.store.contests import ContestFile
+    from rigmark.bench.store.store import Store
+
     store, identity = Store(results).create(), uuid.uuid4().hex[:12]
     file = ContestFile(results, identity)
     facts = {
@@ -106,14 +163,13 @@ def decided(
         "recorded_at": limits.now().isoformat(timespec="seconds"), "node": node(store.salt).id,
         "system": system.described(), "load_before": hardware.load_average(),
     }
-    contest = Turns(
-        kinds.load("command")(*sides, settings, Path.cwd(), say),       # type: ignore[call-arg]
-        names=(sides[0].name, sides[1].name), seed=identity, budget_s=budget_s, warm_ups=warm_ups,
+    turns = Turns(
+        contest, names=names, seed=identity, budget_s=budget_s, warm_ups=warm_ups,
         store=lambda plain: file.write({**facts, **plain}),
     )
     try:
         with store.measuring(), BudgetProgress(budget_s) as progress:
-            return contest.run(progress.before_pair)
+            return turns.run(progress.before_pair)
     except Interrupted:
         raise Interrupted(f"finished pairs are stored in {file.path}; the same command starts anew") from None
 
@@ -166,6 +222,11 @@ def _sides(commands: tuple[Words, Words], names: tuple[str | None, str | None], 
         elif isinstance(meant, contest.Side):
             sides.append(kind.Side(name=name, argv=argv, build=meant.build))
         else:
-            raise UserError(f"{option} {name} is a folder of results, and a command is measured on both sides; name a "
-                            "git revision or a build")
+            raise UserError(_results(option, name, "a command"))
     return sides[0], sides[1]
+
+
+def _results(option: str, name: str, what: str) -> str:
+    return (
+        f"{option} {name} is a folder of results, and {what} is measured on both sides; name a git revision or a build"
+    )

@@ -54,6 +54,12 @@ def command(
     threads: Annotated[
         str | None, typer.Option(help="CPU threads instead of the suite's; the number of cores that a command may use.")
     ] = None,
+    asv: Annotated[
+        Path | None, typer.Option(help="Instead of a suite: the asv benchmarks of a folder with an asv.conf.json.")
+    ] = None,
+    bench: Annotated[
+        str | None, typer.Option(help="Only the asv benchmarks that this regular expression finds.")
+    ] = None,
     what: Annotated[What, typer.Option(help="Judge the time or the peak memory of a command.")] = What.TIME,
     metric: Annotated[
         str | None, typer.Option(help="Judge a number that a command prints: the group of this regular expression.")
@@ -77,7 +83,7 @@ def command(
     ] = False,
     warm_up: Annotated[int, typer.Option(help="Runs of a command on each side that are not counted.")] = 1,
     build_command: Annotated[
-        str | None, typer.Option(help="Runs once in the checkout of each git revision, in a shell, before a command.")
+        str | None, typer.Option(help="Runs once in the checkout of each git revision, in a shell, before measuring.")
     ] = None,
     beneath: Annotated[
         str, typer.Option(help="The build that provides the other packages of a git revision.")
@@ -106,6 +112,9 @@ def command(
     Instead of a suite, any command can be judged: its time, CPU time (--clock cpu), memory, or a number that it prints.
     It runs in a checkout of each git revision, in each build, or as each side's own command. A run of it is a turn.
 
+    The benchmarks of an asv suite are judged as they are (--asv DIR): each revision is built in an environment of its
+    own, and both sides take turns, sample by sample.
+
     Examples:
 
     rigmark ab fast --base origin/main --new HEAD --budget 5m --format markdown
@@ -113,6 +122,8 @@ def command(
     rigmark ab fast --base default --new torch-2.9.1 --framework torch
 
     rigmark ab --base origin/main --new HEAD -- python train.py --steps 20
+
+    rigmark ab --asv . --bench 'time_.*' --base origin/main --new HEAD
 
     rigmark ab --base-command './old' --new-command './new' --metric 'loss time: ([0-9.]+) ms' --lower
     """
@@ -124,18 +135,35 @@ def command(
     medium = medium_of(format, output, json=json)
     budget_s = options.seconds("--budget", budget)
     options.above("--timeout", timeout, "s")
-    suite, commands = _commands.asked_for(words or [], base_command, new_command, (base, new))
+    if asv is None:
+        suite, commands = _commands.asked_for(words or [], base_command, new_command, (base, new))
+    elif words:
+        raise UserError(f"'{words[0]}' is one thing too many beside --asv; leave it out")
     of_command = {
         "what": what is not What.TIME, "metric": metric, "metric-json": metric_json,
         "metric-google": metric_google, "take": take, "lower": lower,
         "higher": higher, "margin": margin, "same-output": same_output, "warm-up": warm_up != 1,
-        "build-command": build_command,
     }
     of_suite = {
         "model": model, "framework": framework, "mode": mode, "batch": batch, "package": package, "again": again,
         "session": session != "1",
     }
-    _commands.refuse(of_command if commands is None else of_suite, is_command=commands is not None)
+    if asv is not None:
+        _commands.refuse(
+            {"base-command": base_command, "new-command": new_command, "clock": clock is not Clock.WALL, **of_command,
+             **of_suite}, "means nothing for the benchmarks of an asv suite; leave it out",
+        )
+        verdicts = _commands.of_asv(
+            asv, (base, new), results, bench=bench, build_command=build_command, beneath=beneath, threads=threads,
+            budget_s=budget_s, timeout_s=timeout,
+        )
+        show(verdicts, medium, output, junit)
+        raise typer.Exit(conclude(verdicts))
+    _commands.refuse({"bench": bench}, "is about the benchmarks of --asv; add that, or leave it out")
+    if commands is None:
+        _commands.refuse({**of_command, "build-command": build_command}, _commands.ABOUT_COMMANDS)
+    else:
+        _commands.refuse(of_suite, _commands.ABOUT_SUITES)
     if commands is not None:
         verdicts = _commands.decided(
             commands, (base, new), results, what=what, metric=(metric, metric_json, take),

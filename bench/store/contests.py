@@ -21,7 +21,7 @@ from rigmark.bench.store import reading, sealing
 from rigmark.bench.store.stored import Checksum, Index, Number, Part, Seconds, Side, Time
 
 CONTESTS = "contests"
-SCHEMA = 1
+SCHEMA = 2                   # 2: cases with quantities of their own
 Finite = Annotated[float, Meta(ge=-1e300, le=1e300)]
 
 
@@ -81,6 +81,8 @@ class Contest(Part, frozen=True, kw_only=True):
     pairs: list[Pair]
     content: Checksum
     cpus: tuple[Index, ...] = ()
+    quantities: dict[str, Quantity] = msgspec.field(default_factory=dict)    # where not ``quantity``
+    only: dict[Side, list[str]] = msgspec.field(default_factory=dict)        # cases that one side has
 
     def __post_init__(self) -> None:
         datetime.fromisoformat(self.recorded_at)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -45,6 +45,10 @@ class TurnFailed(Exception):
         self.outcome, self.reason, self.last_words = outcome, reason, last_words
 
 
+class TurnSkipped(Exception):
+    """What takes turns says itself that it is not to be measured here; the message states why."""
+
+
 class Kind(ABC):
     """One contest of a kind."""
 
@@ -57,9 +61,13 @@ class Kind(ABC):
     def units(self) -> Sequence[str]:
         """What takes turns, once ready: names for people."""
 
+    def pair(self, unit: str) -> AbstractContextManager[None]:
+        """What lasts for the turns of one pair of a unit, such as processes."""
+        return nullcontext()
+
     @abstractmethod
     def turn(self, unit: str, side: str) -> Turn:
-        """One turn of a side; every turn of a unit gives the same cases. Raises TurnFailed."""
+        """One turn of a side; every turn of a unit gives the same cases. Raises TurnFailed, or TurnSkipped."""
 
     @abstractmethod
     def quantity(self, case: str) -> Quantity:
@@ -68,6 +76,10 @@ class Kind(ABC):
     @abstractmethod
     def plain(self) -> dict[str, Any]:
         """What was compared, for the record: "base" and "new", with their names, and the settings."""
+
+    def only(self, side: str) -> Sequence[str]:
+        """Cases that only this side has, as far as is known; none before it is ready."""
+        return ()
 
     def doubts(self, case: str) -> tuple[str, ...]:
         """What weakens the verdict on a case, after all its turns."""
