@@ -23,7 +23,7 @@ from rigmark.bench.analysis.comparison import numbers
 from rigmark.bench.analysis.comparison.numbers import Numbers, Quantity
 from rigmark.bench.analysis.comparison.pairs import CONTENDED, OPEN
 from rigmark.bench.analysis.comparison.verdicts import SAID, CaseVerdict, Verdicts, change
-from rigmark.bench.analysis.statistics.decision import Decision
+from rigmark.bench.analysis.statistics.decision import Decision, Verdict
 from rigmark.bench.enums import Clock
 from rigmark.bench.host import secrets
 from rigmark.bench.store.contests import Contest
@@ -31,6 +31,7 @@ from rigmark.bench.store.record import BASE, NEW, SIDES
 
 PAIR_TIME_S = 0.3            # least seconds of a pair: several short turns
 TURNS_AT_MOST = 30           # of each side in a pair
+UNREACHED = "the budget ended before its first pair; a longer --budget reaches it"
 
 
 @dataclass
@@ -240,6 +241,10 @@ def _judged(
         *(
             CaseVerdict(label=unit.name, facts={}, verdict=None, has_failed=True, reason=_reason(unit.failures[0]))
             for unit in units if not unit.cases and unit.failures
+        ),
+        *(
+            CaseVerdict(label=unit.name, facts={}, verdict=Verdict.INCONCLUSIVE, reason=UNREACHED)
+            for unit in units if not (unit.cases or unit.failures or unit.is_skipped)
         ),
     ]
 

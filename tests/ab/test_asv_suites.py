@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from rigmark.bench.ab.kinds import Ending, TurnFailed, TurnSkipped, asv
+from rigmark.bench.ab.rounds import Rounds
+from rigmark.bench.ab.turns import Unit, _judged
+from rigmark.bench.analysis.statistics.decision import Verdict
 from rigmark.bench.builds.build import Build
 from rigmark.bench.store.record import BASE, SIDES
 from tests.ab.test_commands import Ended, ab, records
@@ -106,6 +109,13 @@ def test_a_side_without_its_revision_is_no_side(ab: Callable[..., Ended], projec
     assert json.loads(output)["cases"][0]["reason"].startswith(reason)
 
 
+def test_a_benchmark_that_the_budget_did_not_reach_is_listed():
+    (verdict,) = _judged([Unit(name="suite.time_it")], Rounds([], session="", budget_s=1.0), lambda case: ())
+
+    assert ("suite.time_it", Verdict.INCONCLUSIVE) == (verdict.label, verdict.verdict)
+    assert "before its first pair" in str(verdict.reason)
+
+
 def test_each_benchmark_gives_the_number_of_its_kind_or_a_reason(project: Path):
     side = asv.Side(name="this", build=Build(name="this", interpreter=sys.executable))
     kind = asv.AsvContest(asv.suite(project), side, side, asv.Settings(bench="many|lost"), print)
@@ -146,6 +156,7 @@ def test_each_benchmark_gives_the_number_of_its_kind_or_a_reason(project: Path):
     ('{"version": 1}', (), "No repo specified"),
     ('{"version": 1, "repo": ".", "benchmark_dir": "gone"}', (), "names as benchmark_dir"),
     ('{"version": 1, "repo": ".", "environment_type": "conda"}', (), "of type 'conda', which Rigmark does not make"),
+    ("", ("--bench", "no_such"), "lost in base (ModuleNotFoundError"),
     ("", ("--bench", "("), "--bench '(' is no regular expression"),
     ("", ("--clock", "cpu"), "--clock means nothing for the benchmarks of an asv suite"),
     ("", ("fast",), "'fast' is one thing too many beside --asv"),
@@ -158,7 +169,7 @@ def test_a_mistake_is_answered_in_a_sentence(
     elif configuration is None:
         (project / "asv.conf.json").unlink()
 
-    code, _, errors = ab(*arguments, "--asv", ".", "--base", "HEAD~1", "--new", "HEAD")
+    code, _, errors = ab(*arguments, "--asv", ".", "--base", "HEAD~1", "--new", "HEAD", "--build-command", "true")
 
     assert 2 == code
     assert sentence in " ".join(errors.split())

@@ -107,6 +107,7 @@ class AsvContest(Kind):
         self._live: dict[str, SuiteProcess] = {}
         self._numbers: dict[str, int] = {}
         self._skipped: dict[str, str] = {}       # and where
+        self._beside: dict[str, str] = {}        # modules that cannot be imported, and that --bench does not name
         self._not_from_revision: list[str] = []
 
     @contextlib.contextmanager
@@ -128,6 +129,7 @@ class AsvContest(Kind):
                     f"no benchmark in {files.shown(self._suite.benchmarks)} "
                     + ("is in both sides" if only else "can be measured" if self._settings.bench is None
                        else f"matches --bench '{self._settings.bench}'")
+                    + (f"; it cannot be imported: {self._unread()}" if self._beside else "")
                 )
             yield
 
@@ -197,6 +199,8 @@ class AsvContest(Kind):
             short = module.partition(".")[2]
             if self._settings.bench is None or re.search(self._settings.bench, short):
                 ready.broken[f"{short} (cannot be imported)"] = error
+            else:
+                self._beside[f"{short} in {name}"] = error
         for each in told["benchmarks"]:
             for label, benchmark, is_skipped in _combinations(each):
                 if self._settings.bench is None or re.search(self._settings.bench, label):
@@ -225,6 +229,9 @@ class AsvContest(Kind):
                 )
         if not any(Path(file).resolve().is_relative_to(own) for file in imported.values()):
             self._not_from_revision.append(self._sides[name].name)
+
+    def _unread(self) -> str:
+        return ", ".join(f"{module} ({where})" for module, where in sorted(self._beside.items()))
 
     def _common(self) -> list[str]:
         base, new = self._ready[BASE], self._ready[NEW]
@@ -364,6 +371,8 @@ class AsvContest(Kind):
 
     def notes(self) -> tuple[str, ...]:
         said = [*self._suite.notes]
+        if self._beside:
+            said.append(tr("Not measured, since they cannot be imported: {modules}.", modules=self._unread()))
         if self._skipped:
             said.append(tr("The suite itself skips {cases}.", cases=", ".join(
                 f"{label} ({sides})" for label, sides in sorted(self._skipped.items())
