@@ -46,6 +46,7 @@ EXACT = 1e-5                            # of the oracle and the module in float6
 ROUNDING = 2.0                          # errors of that many times those of the module itself in fp32 agree too
 SAMPLES, SEED = 4, 1
 FRAMEWORKS = ("torch", "jax", "tensorflow", "onnxruntime")
+BY_ROUNDING = "differs by rounding:"    # an activation close to a kink, say: in fp64 the same program agrees
 MODULE, MODULE_FP32 = "module", "module fp32"
 FACTORIES = "evidence.modules_of_others"
 PACKAGES = ("numpy", "torch", "torchvision", "transformers", "jax", "tensorflow-cpu", "onnxruntime")
@@ -173,8 +174,14 @@ def answer(framework: str, name: str, network: Any, exact: Path) -> str:
         own.write_text(json.dumps(rounding))
         return said(rounding, math.inf, math.inf).replace("agrees", "differs")
     output, gradient = json.loads(own.read_text()) if own.exists() else (0.0, 0.0)
-    return said(errors(answers(framework, network, "fp32"), reference), max(OUTPUT, ROUNDING * output),
-                max(GRADIENT, ROUNDING * (gradient or 0.0)))
+    in_fp32 = said(errors(answers(framework, network, "fp32"), reference), max(OUTPUT, ROUNDING * output),
+                   max(GRADIENT, ROUNDING * (gradient or 0.0)))
+    if in_fp32.startswith("agrees") or "fp64" not in frameworks.load(framework).PRECISIONS:
+        return in_fp32
+    in_fp64 = said(errors(answers(framework, network, "fp64"), reference), EXACT, EXACT)
+    if in_fp64.startswith("disagrees"):
+        return in_fp32
+    return f"{BY_ROUNDING}{in_fp32.partition(':')[2]} in fp32;{in_fp64.partition(':')[2]} in fp64"
 
 
 def import_into(folder: Path, name: str) -> str:
@@ -287,6 +294,7 @@ def summary(rows: list[dict[str, Any]]) -> str:
         f"{len(rows)} networks; {len(rows) - len(taken)} refused ({(len(rows) - len(taken)) / max(1, len(rows)):.0%}); "
         f"of the other {len(taken)}:",
         *(f"    {name:<12} {sum(each.startswith('agrees') for each in all_said)} agree, "
+          f"{sum(each.startswith(BY_ROUNDING) for each in all_said)} differ by rounding in fp32 and agree in fp64, "
           f"{sum(each.startswith('disagrees') for each in all_said)} disagree, "
           f"{sum(each.startswith(('not run', 'unsupported')) for each in all_said)} not run or not supported"
           for name, all_said in counts.items() if name != MODULE_FP32),
