@@ -126,7 +126,8 @@ def _throughput(entry: Entry) -> tuple[float, float | None, float | None]:
 
 
 def _settings(group: Group, *, telling: bool) -> list[Show]:
-    """The settings that distinguish results of one framework, or the others; a build that all share is not shown."""
+    """The settings that distinguish results of one framework, or the others; a build or implementation that all
+    share is not shown."""
     def plain(name: str) -> Callable[[Entry], Cell]:
         return lambda entry: Cell(text=formatting.UNKNOWN if entry.row[name] is None else str(entry.row[name]))
 
@@ -138,13 +139,13 @@ def _settings(group: Group, *, telling: bool) -> list[Show]:
         return len(pairs) > values("framework")
 
     columns = {
-        "framework_version": Column(title=tr("version")), "build": Column(title=tr("build")),
+        "implementation": Column(title=tr("implementation")), "framework_version": Column(title=tr("version")), "build": Column(title=tr("build")),
         "compile_mode": Column(title=tr("compile mode"), is_detail=True),
         "layout": Column(title=tr("layout"), is_detail=True),
     }
     return [
         Show(column=column, cell=plain(name)) for name, column in columns.items()
-        if tells(name) is telling and (name != "build" or values(name) > 1)
+        if tells(name) is telling and (name not in ("build", "implementation") or values(name) > 1)
     ]
 
 
