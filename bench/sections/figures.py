@@ -139,7 +139,8 @@ def _settings(group: Group, *, telling: bool) -> list[Show]:
         return len(pairs) > values("framework")
 
     columns = {
-        "implementation": Column(title=tr("implementation")), "framework_version": Column(title=tr("version")), "build": Column(title=tr("build")),
+        "implementation": Column(title=tr("implementation")),
+        "framework_version": Column(title=tr("version")), "build": Column(title=tr("build")),
         "compile_mode": Column(title=tr("compile mode"), is_detail=True),
         "layout": Column(title=tr("layout"), is_detail=True),
     }
