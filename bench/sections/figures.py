@@ -138,16 +138,11 @@ def _settings(group: Group, *, telling: bool) -> list[Show]:
         pairs = {(str(entry.row["framework"]), str(entry.row[name])) for entry in group.entries}
         return len(pairs) > values("framework")
 
-    columns = {
-        "implementation": Column(title=tr("implementation")),
-        "framework_version": Column(title=tr("version")), "build": Column(title=tr("build")),
-        "compile_mode": Column(title=tr("compile mode"), is_detail=True),
-        "layout": Column(title=tr("layout"), is_detail=True),
-    }
-    return [
-        Show(column=column, cell=plain(name)) for name, column in columns.items()
-        if tells(name) is telling and (name not in ("build", "implementation") or values(name) > 1)
-    ]
+    columns = {"framework_version": Column(title=tr("version"))}
+    for axis in map(axes.BY_NAME.__getitem__, axes.OF_SOFTWARE):
+        if axis.name != "framework" and (not axis.goes_unsaid or values(axis.name) > 1):
+            columns[axis.name] = Column(title=tr(axis.title), is_detail=not axis.goes_unsaid)
+    return [Show(column=column, cell=plain(name)) for name, column in columns.items() if tells(name) is telling]
 
 
 def figure(cell: Callable[[Entry], Cell]) -> Callable[[Entry], Cell]:
