@@ -20,7 +20,7 @@ $(TESTABLE): $(READY) requirements-dev.txt
 	touch $@
 
 bench: $(READY)  ## time a real network on real digits, prove that it is the same, write report.html
-	$(BIN)/rigmark run quick --results $(RESULTS)
+	$(BIN)/rigmark run quick --budget 330s --results $(RESULTS)
 	$(BIN)/rigmark report --results $(RESULTS) --output report.html
 
 test: $(TESTABLE)  ## run the tests

@@ -122,6 +122,9 @@ def command(
         StartMethod | None, typer.Option(help="How processes start: spawn, or forkserver (faster, CPU only).")
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds after which a trial is killed.")] = 600.0,
+    budget: Annotated[
+        str | None, typer.Option(help="Time for each session: 90s, 10m, 1h. Only repetitions that fit into it begin.")
+    ] = None,
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
     session: Annotated[
         str, typer.Option(help="Name of the session; a new name measures everything again.")
@@ -167,6 +170,8 @@ def command(
     rigmark run --model gpt2 --framework torch,jax --mode decode --batch 1 --prompt-length 128 --generated-length 32
 
     rigmark run quick --repetitions 4 --sessions 5 --spread 2h
+
+    rigmark run quick --budget 5m
     """
     given = dict(locals())
     from rigmark.bench.builds import build as builds
@@ -193,6 +198,7 @@ def command(
     options.above("--min-time", 1.0 if min_time is None else min_time, "s")
     apart_s = _apart_s(session_count, spread)
     is_watched, rate_hz = _telemetry(telemetry)
+    budget_s = None if budget is None else options.seconds("--budget", budget)
     timing = {
         name: value for name, value in (("min_time_s", min_time), ("start_method", start_method)) if value is not None
     }
@@ -230,9 +236,8 @@ def command(
         if dry_run:
             _show_plan(plans, store, known_builds, others, networks)
             return
-        store.create()
         tally = _measure(
-            plans, store, known_builds, apart_s, suite=suite or "adhoc", deadline_s=timeout, launcher=others,
+            plans, store, known_builds, apart_s, budget_s, suite=suite or "adhoc", deadline_s=timeout, launcher=others,
             telemetry=is_watched, telemetry_rate_hz=rate_hz, networks=networks,
         )
     _tell(tally, results)
@@ -251,12 +256,13 @@ def _known_builds(sweeps: Sequence[Sweep]) -> dict[str, Build]:
 
 
 def _measure(
-    plans: Mapping[str, Sequence[Trial]], store: Store, known_builds: dict[str, Build], apart_s: float, **settings: Any
+    plans: Mapping[str, Sequence[Trial]], store: Store, known_builds: dict[str, Build], apart_s: float,
+    budget_s: float | None, **settings: Any,
 ) -> Tally:
     """Runs the trials of each session, which are given by its name; ``settings`` are those of the Runner.
 
-    ``apart_s`` is the time from the start of one session to that of the next, in seconds. After an interrupt the
-    finished trials are stored.
+    ``apart_s`` is the time from the start of one session to that of the next, in seconds, and ``budget_s`` the time
+    for each (None: as long as it takes). After an interrupt the finished trials are stored.
     """
     from rigmark.bench.cli import keeping, say
     from rigmark.bench.plan import sessions
@@ -266,6 +272,7 @@ def _measure(
 
     line = shlex.join(["rigmark", *sys.argv[1:]])
     tally, previous = Tally(), None
+    store.create()
     with keeping("trials"):
         for session, trials in plans.items():
             if previous is not None and (wait_s := sessions.wait_s(store.trials().table, previous, apart_s)) > 0:
@@ -277,7 +284,7 @@ def _measure(
                 TerminalProgress() as progress,
             ):
                 _foretell([trial for trial in trials if not runner.is_settled(trial)], store)
-                tally += runner.run(trials, progress)
+                tally += runner.run(trials, progress, budget_s=budget_s)
     return tally
 
 
@@ -468,6 +475,9 @@ def _tell(tally: Tally, results: Path) -> None:
     there = len(tally.already_there)
     skipped = f", {there} {'was' if there == 1 else 'were'} stored already" if there else ""
     gave_up = f", {tally.not_started} not started because their case had failed" if tally.not_started else ""
+    if tally.beyond_budget:
+        say(f"{formatting.count(tally.beyond_budget, 'trial')} of later repetitions did not fit into the budget; the "
+            "same command goes on with them")
     measured = f"{formatting.count(len(tally.stored), 'trial')} measured in {duration(tally.wall_time_s)}"
     say(f"{measured}{skipped}{gave_up}; results in {results}")
     if tally.stored and tally.wall_time_s > 0:       # some sandboxes set even the monotonic clock back

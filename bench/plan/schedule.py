@@ -30,9 +30,13 @@ class Trial:
     asks_for_isa: bool = False       # its sweep limits instruction sets, so that all its cases are observed
 
     @property
+    def is_repeated(self) -> bool:
+        """Whether there is one of each repetition; else there is one in all."""
+        return self.kind in TIMED or self.kind == TrialKind.PAIR
+
+    @property
     def label(self) -> str:
-        is_repeated = self.kind in TIMED or self.kind == TrialKind.PAIR
-        return f"{self.kind} of {self.case.label}" + (f" #{self.repetition}" if is_repeated else "")
+        return f"{self.kind} of {self.case.label}" + (f" #{self.repetition}" if self.is_repeated else "")
 
 
 def proof_case(case: Case, cores: int) -> Case:

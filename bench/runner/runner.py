@@ -21,6 +21,7 @@ from rigmark.bench.machine.node import node
 from rigmark.bench.networks import Networks
 from rigmark.bench.plan.case import Case
 from rigmark.bench.plan.schedule import Trial
+from rigmark.bench.runner.budget import Budget
 from rigmark.bench.runner.tally import Progress, Silent, Tally
 from rigmark.bench.store.reading import LeftOut
 from rigmark.bench.store.record import Identity, Record, key_of
@@ -97,15 +98,19 @@ class Runner:
     def _key(self, identity: Identity) -> str:
         return key_of(identity.id, self._node.id)
 
-    def run(self, trials: Sequence[Trial], progress: Progress | None = None) -> Tally:
+    def run(
+        self, trials: Sequence[Trial], progress: Progress | None = None, *, budget_s: float | None = None
+    ) -> Tally:
         """Measures every trial that is not stored yet; each record is on disk before the next trial starts.
 
+        Repetitions that do not fit into ``budget_s`` seconds are not started; None: there is no limit.
         Cases are limited to the instruction sets of their builds. Raises UserError if a case asks for another one, and
         reading.TooNew if the record of a trial is from a later Rigmark; both before anything is measured.
         """
         progress = progress or Silent()
         tally = Tally()
         ended: set[Case] = set()
+        budget = Budget(budget_s)
         started = time.monotonic()
         trials = [self._kinds.of(trial.kind).resolved(trial) for trial in trials]
         with self._store.measuring():
@@ -122,6 +127,9 @@ class Runner:
                     outcome = known.outcome
                     tally.already_there.append(known)
                     record = None
+                elif not budget.fits(trial):
+                    tally.beyond_budget += 1
+                    continue
                 else:
                     progress.before(trial, index, len(trials))
                     record = self._measure(trial, identity, known)

@@ -36,6 +36,7 @@ class Tally:
     already_there: list[StoredRecord] = field(default_factory=list)      # records that an earlier sweep stored
     damaged: list[str] = field(default_factory=list)             # one clause for each record that could not be read
     not_started: int = 0                                         # repetitions that would only have failed again
+    beyond_budget: int = 0                                       # trials of repetitions for which there was no time
     stepping_time_s: float = 0.0                                 # of the wall time, warm-up and timed steps
     wall_time_s: float = 0.0
 
