@@ -4,9 +4,10 @@ Imports each with random weights, and prints one row per network: layers and par
 from that of ``model.predict``, how far every gradient in training is from what Keras's own GradientTape gives, and, for
 the weights as given and perturbed, the largest relative errors in fp32 of output and gradients against the float64
 oracle, in each framework; or the sentence with which it is refused. What was not run within its time is said so, and
-does not count as agreeing. With --record the table is written.
+does not count as agreeing.
 
-Run: .venv/bin/python -m evidence.imported_keras [--framework torch,jax] [--record evidence/records/imported_keras.txt]
+Run: .venv/bin/python -m evidence.imported_keras WORK [--framework torch,jax] [--text RECORD.txt]
+In the folder WORK stays what was imported, computed and compiled; the weights are the same in each run.
 Ends with exit code 1 if something that ran did not agree.
 """
 
@@ -17,8 +18,6 @@ import importlib.metadata
 import multiprocessing
 import os
 import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +35,13 @@ SIZES = {
     "InceptionV3": 107, "NASNetMobile": 64, "ConvNeXtTiny": 64,
 }
 """Height and width of the images: small, but no last feature map of a single pixel, over which to normalise."""
+VERSION = importlib.metadata.version("keras")
 FRAMEWORKS = ("tensorflow", "torch", "jax")
 SOURCE = """
 import keras
 
 def _made(name, size):
+    keras.utils.set_random_seed(1)
     return getattr(keras.applications, name)(
         weights=None, input_shape=(size, size, 3), classes=10, classifier_activation=None)
 
@@ -49,52 +50,40 @@ def _made(name, size):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path, help="folder for what is imported, computed and compiled")
     parser.add_argument("--framework", default=",".join(FRAMEWORKS))
     parser.add_argument("--only", default=",".join(SIZES))
     parser.add_argument("--minutes", type=float, default=60.0, help="after which nothing more is started")
-    parser.add_argument("--each-s", type=float, default=180.0, help="after which a framework is stopped")
-    parser.add_argument("--record", type=Path)
+    parser.add_argument("--each-s", type=float, default=300.0, help="after which a framework is stopped")
+    parser.add_argument("--text", type=Path, help="where to write what is printed")
     options = parser.parse_args()
-    record = None if options.record is None else options.record.resolve()
-    until, lines, rows = time.monotonic() + 60 * options.minutes, [], []
-    with tempfile.TemporaryDirectory() as name:
-        os.chdir(name)
-        Path("nets.py").write_text(SOURCE + "".join(
-            f"def {net}():\n    return _made({net!r}, {size})\n\n" for net, size in SIZES.items()), encoding="utf-8")
-        for net in options.only.split(","):
-            rows.append(row_of(net, Path(name), options.framework.split(","), options.each_s, until))
-            lines.append(imported_files.line(rows[-1]))
-            print(lines[-1], flush=True)
-            if record is not None:
-                record.write_text("\n".join((*lines, "", versions())) + "\n", encoding="utf-8")
-    print(imported_files.summary(rows))
+    table = imported_files.Table(
+        options.work.absolute(), options.framework.split(","), options.each_s, 60 * options.minutes)
+    text, rows = None if options.text is None else options.text.absolute(), list[dict[str, Any]]()
+    os.chdir(options.work)
+    Path("nets.py").write_text(SOURCE + "".join(
+        f"def {net}():\n    return _made({net!r}, {size})\n\n" for net, size in SIZES.items()), encoding="utf-8")
+    for net in options.only.split(","):
+        rows.append(row_of(net, table, options.each_s))
+        imported_files.write(text, rows)
+    table.stop()
+    print(imported_files.text_of(rows))
     return int(any("disagrees" in each for row in rows for each in row["frameworks"].values()))
 
 
-def row_of(net: str, folder: Path, names: list[str], each_s: float, until: float) -> dict[str, Any]:
+def row_of(net: str, table: imported_files.Table, each_s: float) -> dict[str, Any]:
     size = SIZES[net]
-    row: dict[str, Any] = {"package": f"keras.applications, {size} x {size}", "file": net, "frameworks": {}}
+    row: dict[str, Any] = {"package": f"keras-{VERSION}", "file": f"{net} at {size} x {size}", "frameworks": {}}
     reference = f"nets.py:{net}"
     try:
-        network = brought([reference], Options(), build.load(), folder / "kept")[reference]
+        network = brought([reference], Options(), build.load(), Path("networks"))[reference]
     except UserError as error:
         return {**row, "refused": str(error)}
-    row |= {
-        "layers": len(network.graph.layers), "parameters": network.graph.parameter_count,
-        "original": network.agreement, "notes": list(network.notes),
-    }
-    exact = folder / f"{net}.npz"
-    for name in ("oracle", *names):
-        if time.monotonic() > until:
-            row["frameworks"][name] = "not run: the time was over"
-            continue
-        outcome = imported_files.within(each_s, name, network, exact)
-        if name != "oracle":
-            row["frameworks"][name] = outcome
-        elif outcome != "ok":
-            row["frameworks"] = dict.fromkeys(names, f"not run: oracle: {outcome}")
-            return row
-    row["frameworks"]["keras itself"] = beside_keras(net, network.graph, exact, each_s)
+    row |= {"layers": len(network.graph.layers), "parameters": network.graph.parameter_count,
+            "original": network.agreement, "network": network}
+    exact = table.answered(row)
+    if exact.exists():
+        row["frameworks"]["keras itself"] = beside_keras(net, network.graph, exact, each_s)
     return row
 
 
@@ -143,11 +132,6 @@ def trained(net: str, graph: Any, exact: Path, pipe: Any) -> None:
     agrees = not missing and worst <= imported_files.GRADIENT
     pipe.send(f"{'agrees' if agrees else 'disagrees'}: gradient {worst:.1e}" + (
         f"; none of {', '.join(sorted(missing))}" if missing else ""))
-
-
-def versions() -> str:
-    names = ("keras", "tensorflow-cpu", "torch", "jax", "numpy")
-    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from evidence.imported_files import prepared
+from evidence.imported_files import BY_ROUNDING, prepared
 from rigmark.bench.builds import build
 from rigmark.bench.errors import UserError
 from rigmark.bench.ir import weights as ir_weights
@@ -46,7 +46,6 @@ EXACT = 1e-5                            # of the oracle and the module in float6
 ROUNDING = 2.0                          # errors of that many times those of the module itself in fp32 agree too
 SAMPLES, SEED = 4, 1
 FRAMEWORKS = ("torch", "jax", "tensorflow", "onnxruntime")
-BY_ROUNDING = "differs by rounding:"    # an activation close to a kink, say: in fp64 the same program agrees
 MODULE, MODULE_FP32 = "module", "module fp32"
 FACTORIES = "evidence.modules_of_others"
 PACKAGES = ("numpy", "torch", "torchvision", "transformers", "jax", "tensorflow-cpu", "onnxruntime")

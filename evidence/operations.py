@@ -4,7 +4,7 @@ Takes the graphs of the conformance tests, which meet every operation, through p
 too many, for the tests: torch.compile, XLA in TensorFlow, and mixed and pure narrow formats in torch and JAX. Prints
 one row per way, and one for each graph that is beyond its tolerance, fails, or is refused.
 
-Run: .venv/bin/python -m evidence.operations [--way torch-compiled-fp32,jax-jit-bf16] [--record FILE]
+Run: .venv/bin/python -m evidence.operations [--way torch-compiled-fp32,jax-xla-bf16] [--record FILE]
 Ends with exit code 1 if something that ran is beyond its tolerance or failed.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 WAYS = (
-    "tensorflow-xla-fp32", "jax-jit-bf16", "jax-jit-fp16", "torch-eager-bf16", "torch-eager-bf16_pure",
+    "tensorflow-xla-fp32", "jax-xla-bf16", "jax-xla-fp16", "torch-eager-bf16", "torch-eager-bf16_pure",
     "torch-compiled-fp32",
 )
 

@@ -113,11 +113,11 @@ def cuda_device(tf, device, precision):
     return f"GPU:{index}"
 
 
-# Messages of TensorFlow about formats for which it has no kernel.
+# Messages of TensorFlow about formats, and operations under XLA, for which it has no kernel.
 _MISSING_KERNEL = (
     r"Could not find device for node: .*|No OpKernel was registered.*"
     r"|Value for attr 'T' of \w+ is not in the list of .*|.*not in list of allowed values.*"
-    r"|.*[Uu]nsupported (?:data |element )?type.*"
+    r"|.*[Uu]nsupported (?:data |element )?type.*|No registered '\w+' OpKernel for XLA\w*"
 )
 
 

@@ -1,5 +1,7 @@
 """Windows that slide over images and reduce what they see."""
 
+import itertools
+
 import numpy as np
 
 from ._base import on_both_sides, padding_of
@@ -23,16 +25,44 @@ def _max_pool_with_indices(tf, layer):
     a, (channels, _, width) = layer["attributes"], layer["input_shapes"][0]
     rows, columns = a["padding"]
     size, stride = [1, *a["kernel"], 1], [1, *a["stride"], 1]
+    padded_width = width + 2 * columns
+    in_windows = _in_windows(tf, layer, padded_width) if layer["is_xla"] else None
 
     def forward(run, x):
         if any(a["padding"]):
             x = tf.pad(x, on_both_sides(a["padding"]), constant_values=x.dtype.min)
-        y, places = tf.nn.max_pool_with_argmax(x, size, stride, "VALID", output_dtype=tf.int64)
-        places //= channels                      # of the padded image, row by row
-        padded_width = width + 2 * columns
+        if in_windows is not None:
+            y, places = in_windows(x)
+        else:
+            y, places = tf.nn.max_pool_with_argmax(x, size, stride, "VALID", output_dtype=tf.int64)
+            places //= channels
         return y, (places // padded_width - rows) * width + places % padded_width - columns
 
     return forward
+
+
+def _in_windows(tf, layer, width):
+    """The largest of each window of an image of this width, and its place row by row: XLA lacks the argmax."""
+    a, outputs = layer["attributes"], layer["output_shape"][1:]
+
+    def largest(x):
+        best, place = None, None
+        for row, column in itertools.product(*map(range, a["kernel"])):
+            part = tuple(
+                slice(first, first + stride * (size - 1) + 1, stride)
+                for first, stride, size in zip((row, column), a["stride"], outputs)
+            )
+            own = np.add.outer(np.arange(part[0].start, part[0].stop, part[0].step) * width,
+                               np.arange(part[1].start, part[1].stop, part[1].step))
+            seen, own = x[(slice(None), *part)], tf.constant(own[:, :, None], tf.int64)
+            if best is None:
+                best, place = seen, tf.broadcast_to(own, tf.shape(seen))
+            else:
+                is_larger = seen > best                  # of equal ones the first
+                best, place = tf.where(is_larger, seen, best), tf.where(is_larger, own, place)
+        return best, place
+
+    return largest
 
 
 def _max_unpool(tf, layer):
