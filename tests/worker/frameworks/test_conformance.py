@@ -95,7 +95,8 @@ FIRST_CHOICES = [way for way in WAYS if way.is_first_choice]
 
 # torch.compile takes half a minute for one small training step: one layout must do, the one that permutes most.
 TRAINED_COMPILED = [(way, "small_network") for way in WAYS if not way.is_first_choice and way.is_last_layout]
-TRAINED_COMPILED += [(way, "max_pool_and_back") for way in WAYS if way[:2] == ("tensorflow", "xla")]     # in its own way
+# In its own way.
+TRAINED_COMPILED += [(way, "max_pool_and_back") for way in WAYS if way[:2] == ("tensorflow", "xla")]
 INFERRED_COMPILED = [(way, "everything") for way in WAYS if not way.is_first_choice]
 
 
