@@ -103,7 +103,7 @@ def _stored(results: pd.DataFrame, trials: pd.DataFrame, devices: _Devices) -> I
             model=row["model"], mode=row["mode"], precision=row["precision"], local_batch=int(row["local_batch"]),
             data=row["data"], graph=str(row["graph_fingerprint"]) if several else None,
         )
-        software = f"{row['framework']} {row['framework_version']} {row['compile_mode']} {row['layout']}"
+        software = axes.software(row)
         origin = Origin(row["origin"]) if row["origin"] in tuple(Origin) else Origin.QUOTED
         trials_of = int(row["trials"]) if origin is Origin.MEASURED else None
         yield Figure(
@@ -195,8 +195,7 @@ def _imported(table: QuotedTable, devices: _Devices) -> Iterator[Figure]:
         if rate is None or any(is_nothing(row.get(name)) for name in STATED):
             continue
         conditions = ", ".join(f"{name} {fact}" for name, fact in sorted(row["conditions"].items()))
-        software = " ".join(str(row[name]) for name in ("framework", "framework_version", "compile_mode", "layout")
-                            if row.get(name)) or tr(NOT_STATED)
+        software = axes.software(row) or tr(NOT_STATED)
         yield Figure(
             workload=Workload(
                 model=row["model"], mode=row["mode"], precision=row["precision"], local_batch=int(row["local_batch"]),

@@ -50,6 +50,7 @@ def peaks(trials: pd.DataFrame) -> list[Peaks]:
     by_case = []
     for _, own in measured.groupby(list(CASE_OF_PEAKS), dropna=False, sort=True):
         first = own.iloc[0]
+        software = axes.software({name: first[name] for name in axes.SOFTWARE})
         is_cpu = devices.is_host(first.device)
         facts = json.loads(first.machine_facts) if isinstance(first.machine_facts, str) else {}
         by_batch = {
@@ -60,8 +61,7 @@ def peaks(trials: pd.DataFrame) -> list[Peaks]:
             by_case.append(Peaks(
                 model=str(first["model"]), by_batch=by_batch,
                 subject=tr("{case} on {device}", device=first.device, case=(
-                    f"{first['model']} {word(first['mode'])}, {first['precision']}, {first.framework} "
-                    f"{first.framework_version} {first.compile_mode} {first.layout}")),
+                    f"{first['model']} {word(first['mode'])}, {first['precision']}, {software}")),
                 host_memory_bytes=float(facts["memory_bytes"]) if is_cpu else None,
             ))
     return by_case

@@ -20,6 +20,7 @@ from rigmark.bench.claims.claim import Claim
 from rigmark.bench.document.language import tr, word
 from rigmark.bench.enums import Isa, Outcome, TrialKind, network_key
 from rigmark.bench.machine import gpu_specifications
+from rigmark.bench.plan import axes
 
 if TYPE_CHECKING:
     from rigmark.bench.analysis.results.proofs import Proof
@@ -117,7 +118,7 @@ def _device_words(name: str) -> frozenset[str]:
 
 def case_in_words(row: Mapping[str, Any]) -> str:
     """The case of a row in words: "alexnet training, torch compiled, batch 32"."""
-    setting = " ".join(str(row[name]) for name in ("framework", "compile_mode") if row.get(name))
+    setting = axes.named(row, (*axes.CODE, "compile_mode"))
     batch = tr("batch {batch}", batch=row["local_batch"]) if row.get("local_batch") else ""
     device = str(row.get("device_name") or "") if row.get("origin") != "measured" else ""
     parts = (f"{row['model']} {word(row.get('mode') or '')}".strip(), setting, device, batch)

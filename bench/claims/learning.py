@@ -78,7 +78,7 @@ def _accuracy_differences(
 def _proof(proof: Proof) -> str:
     facts = proof.facts
     about = tr("{model} on {data}", model=facts["model"], data=facts["data"])
-    return f"{about}, {facts['framework']} {facts['compile_mode']}"
+    return f"{about}, {axes.named(facts, (*axes.CODE, 'compile_mode'))}"
 
 
 def wilson(share: float, count: int, sigmas: float = SIGMAS) -> tuple[float, float]:

@@ -279,6 +279,10 @@ SETTINGS = tuple(axis.name for axis in AXES if not axis.is_condition)
 OF_SOFTWARE = tuple(axis.name for axis in AXES if not axis.is_condition and not axis.is_of_world)
 """Of these, what one device has too."""
 OF_WORLD = tuple(axis.name for axis in AXES if axis.is_of_world)
+CODE = ("framework", "implementation")
+"""What a short name says of the program of a case, in its order."""
+SOFTWARE = (*CODE, "framework_version", "compile_mode", "layout")
+"""What a short name says of the software, in its order; the build has its own words."""
 NAMED = tuple(axis.name for axis in AXES if axis.is_named)
 NUMBERS = frozenset(axis.name for axis in AXES if axis.is_number)
 COVERS: Mapping[str, tuple[str, ...]] = {axis.name: axis.covers for axis in AXES if axis.covers}
@@ -337,6 +341,17 @@ def label(name: str, fact: Any) -> str:
 def telling(row: Mapping[str, Any], names: Iterable[str]) -> list[Any]:
     """The facts of these names in a row, without the no of an axis that is a yes or no."""
     return [row[name] for name in names if label(name, row[name])]
+
+
+def named(row: Mapping[str, Any], names: Iterable[str]) -> str:
+    """The facts of these names that a row has, as a short name: "torch (as written) 2.13.0 eager nchw"."""
+    told = (label(name, row[name]) for name in names if row.get(name) is not None)
+    return " ".join(text for text in told if text)
+
+
+def software(row: Mapping[str, Any]) -> str:
+    """What computes on each device, with its version, as far as a row says it."""
+    return named(row, SOFTWARE)
 
 
 def says(name: str, fact: Any) -> bool:

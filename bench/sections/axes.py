@@ -23,6 +23,7 @@ from rigmark.bench.sections.groups import Entry, Group, versus
 from rigmark.bench.sections.sessions import SessionResults, unrepeated
 
 OF_SOFTWARE = ("framework", "framework_version", *(name for name in axes.OF_SOFTWARE if name != "framework"))
+SHORT = tuple(name for name in axes.SOFTWARE if name != "framework_version")
 SETTINGS = (*axes.SETTINGS, "framework_version")
 
 
@@ -113,7 +114,7 @@ def _table(axis: Axis, model: str, several: Sequence[Series], doubts: Doubts) ->
             cells=(
                 Cell(text=word(each.group.facts["mode"])),
                 Cell(text=tr(", ").join(each.group.conditions_without(axis.column))),
-                Cell(text=" ".join(map(str, key(entry.row, ("framework", "compile_mode", "layout"))))),
+                Cell(text=axes.named(entry.row, SHORT)),
                 Cell(text=str(entry.row[axis.column])), _ratio(each, entry), *(show.cell(entry) for show in shows),
             ),
         )

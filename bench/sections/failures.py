@@ -94,7 +94,8 @@ def last_words(records: Sequence[StoredRecord]) -> tuple[Fold, ...]:
     for record in records:
         if record.last_words.strip() and record.outcome is not Outcome.OK:
             case = record.identity.case
-            cases_of.setdefault(record.last_words, []).append(f"{case.framework} {case.model} {word(case.mode)}")
+            name = f"{axes.named(case.plain(), axes.CODE)} {case.model} {word(case.mode)}"
+            cases_of.setdefault(record.last_words, []).append(name)
     return tuple(
         Fold(
             title=tr("Last output of {names}", names=formatting.listed(list(dict.fromkeys(names)))),

@@ -101,8 +101,7 @@ def document(profiled: Sequence[Together], *, top: int | None) -> Document:
 
 def settings(case: LayerProfile) -> str:
     """"torch 2.13.0 eager channels_last"."""
-    facts = (case.case["framework"], case.facts["framework_version"], case.case["compile_mode"], case.case["layout"])
-    return " ".join(str(word) for word in facts if word is not None)
+    return axes.software({**case.case, "framework_version": case.facts["framework_version"]})
 
 
 def _group(profiles: Together, doubts: Doubts) -> Section:

@@ -208,7 +208,7 @@ def _subject(series: Series) -> str:
 
 
 def _setting(series: Series) -> str:
-    return f"{series.facts['framework']} {series.facts['compile_mode']} {series.strategy}"
+    return f"{axes.named(series.facts, (*axes.CODE, 'compile_mode'))} {series.strategy}"
 
 
 def _conditions(series: Series) -> str:

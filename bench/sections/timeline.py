@@ -34,6 +34,7 @@ from rigmark.bench.document.document import (
 from rigmark.bench.document.identifiers import identifier
 from rigmark.bench.document.language import tr, tr_later, word
 from rigmark.bench.enums import TIMED, Outcome, TrialKind
+from rigmark.bench.plan import axes
 from rigmark.bench.sections.groups import Group
 from rigmark.bench.store import stored
 
@@ -159,7 +160,7 @@ def _doubted(results: pd.DataFrame) -> Iterator[tuple[bool, str, str]]:
 
 def _title(trial: Mapping[Any, Any]) -> str:
     return tr(
-        "{framework} {model} {mode} {precision}, batch {batch}, repetition {n}", framework=trial["framework"],
+        "{framework} {model} {mode} {precision}, batch {batch}, repetition {n}", framework=axes.named(trial, axes.CODE),
         model=trial["model"], mode=word(trial["mode"]), precision=trial["precision"], batch=trial["local_batch"],
         n=int(trial["repetition"]) + 1,
     )

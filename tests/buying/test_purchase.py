@@ -21,7 +21,7 @@ from rigmark.bench.buying.purchase import Advice, Question, Wanted, advise
 from rigmark.bench.buying.quantity import Quantity
 from rigmark.bench.buying.terms import Kind, Network
 from rigmark.bench.document.document import Origin, Standing
-from rigmark.bench.enums import CompileMode, Layout, Mode
+from rigmark.bench.enums import CompileMode, Implementation, Layout, Mode
 from rigmark.bench.sections.buying import document
 from rigmark.bench.store.quoted import QuotedTable
 from rigmark.bench.store.record import Record
@@ -597,6 +597,20 @@ def test_three_measured_batches_tell_the_largest(tmp_path: Path):
     assert Origin.MEASURED == of_3090.origin
     assert 202 == of_3090.fit.largest_batch                      # (0.93 x 24,576 - 512 - 2,048) / 100 MiB
     assert of_3090.words.startswith("batch 48 fits")
+
+
+def test_a_network_as_its_user_wrote_it_is_not_taken_for_our_program_of_it(tmp_path: Path):
+    """Both have speeds and peaks of their own."""
+    records = [
+        make_record(case=replace(ON_GPU, local_batch=batch, implementation=implementation), machine=GPU,
+                    measurement=measurement() | {"peak_memory_bytes": (1024 + 100 * batch) * 2**20})
+        for batch in (8, 16, 32) for implementation in Implementation
+    ]
+    answer = advice(tmp_path, market_of(tmp_path, PARTS), records, questions=[Question.MEMORY, Question.SPEED])
+
+    named = {"torch 2.13.0 eager nchw", "torch (as written) 2.13.0 eager nchw"}
+    assert {f"mlp training, fp32, {name} on cuda:0" for name in named} == {each.subject for each in answer.memories}
+    assert named == {each.software for each in answer.figures}
 
 
 def test_without_three_batches_there_is_an_estimate_and_it_says_so(tmp_path: Path):

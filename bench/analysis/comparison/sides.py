@@ -27,7 +27,7 @@ from rigmark.bench.analysis.statistics.decision import (
 )
 from rigmark.bench.analysis.statistics.estimate import CONFIDENCE, Estimate, estimate
 from rigmark.bench.document.language import tr, tr_later
-from rigmark.bench.enums import PLANNED_GAPS, TIMED, Outcome
+from rigmark.bench.enums import PLANNED_GAPS, TIMED, Implementation, Outcome
 from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.plan import axes
 
@@ -138,17 +138,20 @@ def case_label(facts: Mapping[str, Any]) -> str:
     def words(*columns: str) -> str:
         return " ".join(str(facts[column]) for column in columns if column in facts)
 
+    is_written = facts.get("implementation") == Implementation.AS_WRITTEN
+    framework = f"{facts.get('framework', '')}{' (as written)' * is_written}"
+    unsaid = (
+        axis for axis in axes.AXES
+        if axis.goes_unsaid and axis.said != "{}" and axis.name not in ("implementation", "build")
+    )
     parts = [
-        words("model", "mode"), words("framework", "compile_mode", "layout", "precision"), words("device"),
+        words("model", "mode"), f"{framework} {words('compile_mode', 'layout', 'precision')}".strip(), words("device"),
         f"batch {facts['local_batch']}" if "local_batch" in facts else "",
         f"{facts['threads']} thread{'s' * (int(facts['threads']) != 1)}" if "threads" in facts else "",
         f"data {facts['data']}" if facts.get("data", "synthetic") != "synthetic" else "",
         f"build {facts['build']}" if facts.get("build", "default") != "default" else "",
-        f"limited to {facts['isa']}" if facts.get("isa", "native") != "native" else "",
         f"{facts['world_size']} devices ({facts['strategy']})" if facts.get("world_size", 1) != 1 else "",
-        f"{facts['devices_per_process']} devices per process" if facts.get("devices_per_process", 1) != 1 else "",
-        "oversubscribed" if facts.get("oversubscribed") else "",
-        f"{facts['steps_per_timing']} steps per timing" if facts.get("steps_per_timing", 1) != 1 else "",
+        *(axis.said.format(facts[axis.name]) for axis in unsaid if facts.get(axis.name, axis.default) != axis.default),
     ]
     return ", ".join(part for part in parts if part)
 

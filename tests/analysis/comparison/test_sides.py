@@ -11,11 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rigmark.bench.analysis.comparison.sides import PROCESSES, SESSIONS, across, compare_sessions, compare_sides
+from rigmark.bench.analysis.comparison.sides import (
+    PROCESSES,
+    SESSIONS,
+    across,
+    case_label,
+    compare_sessions,
+    compare_sides,
+)
 from rigmark.bench.analysis.comparison.verdicts import CaseVerdict, Method, Verdicts, basis, document, outlook, summary
 from rigmark.bench.analysis.statistics.decision import Verdict
 from rigmark.bench.enums import Outcome, Precision
 from rigmark.bench.errors import UnknownName, UserError
+from rigmark.bench.plan import axes
 from rigmark.bench.store.record import Record
 from rigmark.reports.junit import junit
 from tests.records import (
@@ -356,17 +364,13 @@ def test_suspect_trials_count_and_their_verdict_is_doubted(tmp_path: Path):
 # In words -----------------------------------------------------------------------------------------------------------
 
 
-def test_two_cases_never_bear_one_name(tmp_path: Path):
-    four = replace(CASE, world_size=4, strategy="replicas")
-    cases = [four, replace(four, devices_per_process=2), replace(four, oversubscribed=True)]
+@pytest.mark.parametrize("name", axes.NAMES)
+def test_two_cases_never_bear_one_name(name: str):
+    """It is the id of a case in tables and histories."""
+    facts = {**axes.whole(CASE.plain()), "world_size": 4, "strategy": "replicas"}
+    other = {"implementation": "as_written", "oversubscribed": True}.get(name, 7 if name in axes.NUMBERS else "other")
 
-    verdicts = compared(
-        tmp_path, [record for case in cases for record in timing_records(times(), case=case)],
-        [record for case in cases for record in timing_records(times(), case=replace(case, build="nightly"))], "build",
-    )
-
-    tails = [case.label.rpartition("4 devices (replicas)")[2] for case in verdicts.cases]
-    assert {"", ", 2 devices per process", ", oversubscribed"} == set(tails)
+    assert case_label(facts) != case_label({**facts, name: other})
 
 
 def two_cases(folder: Path) -> Verdicts:
