@@ -1,11 +1,13 @@
-"""Claim: every operation is off by no more than its format explains, in compilers and narrow formats too.
+"""Claim: every operation is off by no more than its format explains, in any shape, in compilers and narrow formats too.
 
-Takes the graphs of the conformance tests, which meet every operation, through proofs in the ways that are too slow, or
-too many, for the tests: torch.compile, XLA in TensorFlow, and mixed and pure narrow formats in torch and JAX. Prints
-one row per way, and one for each graph that is beyond its tolerance, fails, or is refused.
+Takes the graphs of the conformance tests, which meet every operation, and graphs of each operation whose shapes and
+settings are drawn, through proofs in ways that are too slow, or too many, for the tests: torch.compile, XLA in
+TensorFlow, and mixed and pure narrow formats in torch and JAX. Prints how many graphs of each way agree, and a row for
+each graph that is beyond its tolerance, fails, is refused, or was not run.
 
-Run: .venv/bin/python -m evidence.operations [--way torch-compiled-fp32,jax-xla-bf16] [--record FILE]
-Ends with exit code 1 if something that ran is beyond its tolerance or failed.
+Run: .venv/bin/python -m evidence.operations [--way torch-compiled-fp32,jax-xla-bf16] [--text RECORD.txt]
+In the record only the ways that are run are replaced. Ends with exit code 1 if something that ran is beyond its
+tolerance or failed.
 """
 
 from __future__ import annotations
@@ -15,58 +17,96 @@ import importlib.metadata
 import multiprocessing
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-WAYS = (
-    "tensorflow-xla-fp32", "jax-xla-bf16", "jax-xla-fp16", "torch-eager-bf16", "torch-eager-bf16_pure",
-    "torch-compiled-fp32",
-)
+WAYS = {
+    "torch-eager-fp32": 40, "tensorflow-eager-fp32": 10, "jax-xla-fp32": 3, "onnxruntime-eager-fp32": 40,
+    "torch-eager-bf16": 10, "torch-eager-bf16_pure": 10, "jax-xla-bf16": 1, "jax-xla-fp16": 1,
+    "tensorflow-xla-fp32": 1, "torch-compiled-fp32": 0,
+}
+"""How many graphs are drawn of each operation."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--way", default=",".join(WAYS))
     parser.add_argument("--only", default="", help="graphs whose name contains this")
+    parser.add_argument("--draws", type=int, help="of each operation")
     parser.add_argument("--minutes", type=float, default=60.0, help="for each way")
-    parser.add_argument("--record", type=Path)
+    parser.add_argument("--text", type=Path, help="where to write what is printed")
     options = parser.parse_args()
-    lines, failed = [], False
+    found: dict[str, list[str]] = {}
+    if options.text is not None and options.text.exists():
+        found = sections(options.text.read_text(encoding="utf-8"))
+    failed = False
     for way in options.way.split(","):
-        here, there = multiprocessing.get_context("spawn").Pipe(duplex=False)
-        process = multiprocessing.get_context("spawn").Process(
-            target=proven, args=(way, options.only, time.time() + 60 * options.minutes, there))
-        process.start()
-        there.close()
-        found: dict[str, str] = {}
-        try:
-            while (answer := here.recv()) is not None:
-                found[answer[0]] = answer[1]
-                if answer[1] != "agrees":
-                    lines.append(f"    {answer[0]:<40} {answer[1]}")
-                    print(lines[-1], flush=True)
-        except EOFError:
-            found["(process)"] = "failed: it crashed"
-        process.join()
-        kinds = [said.partition(":")[0] for said in found.values()]
+        draws = WAYS.get(way, 1) if options.draws is None else options.draws
+        said = answers(way, options.only, draws, 60 * options.minutes)
+        kinds = [each.partition(":")[0] for each in said.values()]
         failed |= any(kind in ("beyond", "failed") for kind in kinds)
         counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(sorted(kinds)))
-        lines.append(f"{way}: {len(found)} graphs, {counts}")
-        print(lines[-1], flush=True)
-        if options.record is not None:
-            names = ("torch", "jax", "tensorflow-cpu", "numpy")
-            versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
-            options.record.write_text("\n".join((*lines, "", versions)) + "\n", encoding="utf-8")
+        found[way] = [f"{way}: {len(said)} graphs, {draws} drawn of each operation: {counts}", *rows(said)]
+        print("\n".join(found[way]), flush=True)
+        if options.text is not None:
+            options.text.write_text("\n".join((*chain(*found.values()), "", versions())) + "\n", encoding="utf-8")
     return int(failed)
 
 
-def proven(way: str, only: str, until: float, pipe: Any) -> None:
+def rows(said: dict[str, str]) -> list[str]:
+    """What does not agree; draws of an operation of which the same is said stand in one row."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for name, each in said.items():
+        kind, _, draw = name.partition(", draw ")
+        if each != "agrees":
+            names.setdefault((kind, each), []).append(draw)
+    return [f"    {kind + (', drawn ' + ' '.join(draws) if all(draws) else ''):<40} {each}"
+            for (kind, each), draws in names.items()]
+
+
+def sections(text: str) -> dict[str, list[str]]:
+    """The lines of a record by the way that they are of."""
+    found: dict[str, list[str]] = {}
+    for line in text.partition("\n\n")[0].splitlines():
+        if not line.startswith(" "):
+            found[line.partition(":")[0]] = []
+        found[list(found)[-1]].append(line)
+    return found
+
+
+def versions() -> str:
+    names = ("torch", "jax", "tensorflow-cpu", "onnxruntime", "numpy")
+    return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
+
+
+def answers(way: str, only: str, draws: int, limit_s: float) -> dict[str, str]:
+    """What is said of each graph by its name, in a process of its own."""
+    here, there = multiprocessing.get_context("spawn").Pipe(duplex=False)
+    process = multiprocessing.get_context("spawn").Process(
+        target=proven, args=(way, only, draws, time.time() + limit_s, there))
+    process.start()
+    there.close()
+    found: dict[str, str] = {}
+    try:
+        while (answer := here.recv()) is not None:
+            found[answer[0]] = answer[1]
+    except EOFError:
+        found["(process)"] = "failed: it crashed"
+    process.join()
+    return found
+
+
+def proven(way: str, only: str, draws: int, until: float, pipe: Any) -> None:
+    from rigmark.bench.ir.ops import OPS
     from rigmark.bench.worker.frameworks import Unsupported
     from tests.worker.frameworks import test_precisions as checks
+    from tests.worker.frameworks.drawn import drawn
 
     framework, compile_mode, precision = way.split("-")
     asked = checks.Way(framework, compile_mode, precision)
-    for name, graph in checks.CASES.items():
+    graphs = {**checks.CASES, **{f"{kind}, draw {seed}": drawn(kind, seed) for kind in OPS for seed in range(draws)}}
+    for name, graph in graphs.items():
         if only not in name:
             continue
         if time.time() > until:

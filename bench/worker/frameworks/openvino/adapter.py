@@ -46,7 +46,21 @@ def core_for(graph, settings):
     core = _core()
     if settings["precision"] == "bf16_pure" and "BF16" not in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES"):
         raise Unsupported("OpenVINO computes in bf16 on processors with AVX-512 BF16 or AMX; this one has neither")
+    _refuse_what_comes_out_wrong(graph)
     return core
+
+
+def _refuse_what_comes_out_wrong(graph):
+    """Raises Unsupported for what OpenVINO 2026.4 computes otherwise than its file says."""
+    for layer in graph["layers"]:
+        a = layer["attributes"]
+        if layer["op"] == "local_response_norm" and a["k"] != int(a["k"]):
+            raise Unsupported("layer '%s': OpenVINO takes a k of %g in local_response_norm as %d" % (
+                layer["name"], a["k"], a["k"]))
+        is_pointwise = layer["op"] == "conv2d" and max(a["kernel"]) == 1
+        if is_pointwise and max(a["stride"]) > 1 and max(a["padding"]) > 0:
+            raise Unsupported("layer '%s': OpenVINO gives a 1 x 1 convolution with both stride and padding a wrong size"
+                              % layer["name"])
 
 
 @functools.lru_cache(maxsize=1)
@@ -139,7 +153,11 @@ class OpenVinoPrepared(Engine):
         """A request for batches of so many samples."""
         model = self._model.clone()
         model.reshape(self._sizes(model, samples))
-        compiled = self._core.compile_model(model, DEVICE, self._properties)
+        try:
+            compiled = self._core.compile_model(model, DEVICE, self._properties)
+        except RuntimeError as error:
+            words = [line for line in str(error).splitlines() if line and not line.startswith("Exception from")]
+            raise Unsupported("OpenVINO cannot compile this: %s" % "; ".join(words)[:200]) from error
         self._refuse_others(compiled)
         self._requests[samples] = compiled.create_infer_request()
         return self._requests[samples]

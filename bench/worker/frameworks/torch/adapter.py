@@ -110,6 +110,13 @@ _MISSING_KERNEL = (
 )
 
 
+def _keep_as(network, memory_format):
+    """Puts images and filters in that order; Module.to would refuse the order of a network with an array of 5 axes."""
+    for tensor in itertools.chain(network.parameters(), network.buffers()):
+        if tensor.dim() == 4:
+            tensor.data = tensor.data.contiguous(memory_format=memory_format)
+
+
 def _autocast(torch, device, precision):
     """A context of mixed precision; raises Unsupported if this PyTorch or device has none for the format."""
     if precision not in ("bf16", "fp16"):
@@ -240,7 +247,8 @@ class TorchPrepared(Prepared):
         in_a_step = layers_for_loss(graph) if self._is_training else graph["layers"]
         self._running_layers = [layer["name"] for layer in in_a_step]
         self._is_eager = settings["compile_mode"] == "eager"
-        network = network.to(device=self._device, dtype=self._dtype, memory_format=self._memory_format)
+        network = network.to(device=self._device, dtype=self._dtype)
+        _keep_as(network, self._memory_format)
         self._tensors = self._by_key(graph, layers)          # which quantised layers no longer have
         if precision == "int8":
             if self._is_cuda:

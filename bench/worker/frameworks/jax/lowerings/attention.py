@@ -17,7 +17,7 @@ def _log_softmax(run, layer, weights, x):
 
 def _attention(run, layer, weights, query, key, value, mask=None):
     a = layer["attributes"]
-    if query.dtype.itemsize == 8:
+    if query.dtype.itemsize == 8 or query.shape[3] != value.shape[3]:
         return composed(run, a, query, key, value, mask)
     # JAX has heads behind steps.
     query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
@@ -27,7 +27,7 @@ def _attention(run, layer, weights, query, key, value, mask=None):
 
 
 def composed(run, attributes, query, key, value, mask):
-    """In fp64, since JAX's own takes the softmax in fp32."""
+    """In fp64, since JAX's own takes the softmax in fp32, and of values of other sizes than keys, which it refuses."""
     key, value = (run.np.repeat(x, query.shape[1] // x.shape[1], 1) for x in (key, value))
     scores = query @ key.swapaxes(2, 3) * attributes.get("scale", 1 / math.sqrt(query.shape[3]))
     if attributes["causal"]:

@@ -1,5 +1,7 @@
 """Functions of each element, and of elements that broadcasting brings together."""
 
+import math
+
 from ._modules import modules
 
 
@@ -37,6 +39,8 @@ def _add(nn, layer):
 
 def _clip(nn, layer):
     low, high = (layer["attributes"].get(bound) for bound in ("low", "high"))
+    if low is None and high is None:
+        low, high = -math.inf, math.inf          # which clamp refuses to be told
     if low is not None and high is not None:
         return nn.Hardtanh(low, high)
     return modules().Apply(lambda x: x.clamp(low, high))
