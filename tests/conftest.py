@@ -19,7 +19,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "rigmark"))
 
 
 SLOW = (
-    "ab/test_commands.py", "ab/test_contest.py", "asv", "builds/test_environments.py", "builds/test_revisions.py",
+    "ab/test_commands.py", "ab/test_contest.py", "ab/test_pytest_suites.py", "asv", "builds/test_environments.py",
+    "builds/test_revisions.py",
     "cli/test_cli.py", "cli/test_init.py", "cli/test_verdicts.py", "doctor/test_doctor.py", "host/test_hosts.py",
     "host/test_interrupts.py", "host/test_limits.py", "host/test_plain.py", "host/test_workfolder.py", "isa", "launch",
     "networks/test_exporting.py", "plan/test_sessions.py", "processes", "reporting/test_notebook.py",

@@ -1,4 +1,4 @@
-"""``rigmark ab`` over commands and asv suites: from options to a contest."""
+"""``rigmark ab`` over commands and benchmark suites: from options to a contest."""
 
 from __future__ import annotations
 
@@ -98,18 +98,18 @@ def decided(
     return _judged(contest, (sides[0].name, sides[1].name), results, budget_s=budget_s, warm_ups=warm_ups)
 
 
-def of_asv(
-    folder: Path, names: tuple[str | None, str | None], results: Path, *, bench: str | None, build_command: str | None,
-    beneath: str, threads: str | None, budget_s: float, timeout_s: float,
+def of_suite(
+    kind: str, path: Path, names: tuple[str | None, str | None], results: Path, *, bench: str | None,
+    build_command: str | None, beneath: str, threads: str | None, budget_s: float, timeout_s: float,
 ) -> Verdicts:
-    """The verdicts on the benchmarks of the asv suite in a folder, in two revisions or builds.
+    """The verdicts on the benchmarks of a suite in two revisions or builds; ``kind`` is a file of bench.ab.kinds.
 
     Raises UserError for a suite that cannot be read, and for options that mean nothing.
     """
     import re
 
     from rigmark.bench.ab import contest, kinds
-    from rigmark.bench.ab.kinds import asv as kind
+    from rigmark.bench.ab.kinds import _suites
     from rigmark.bench.builds import build as builds
     from rigmark.bench.builds.revisions import Revision
     from rigmark.bench.cli import say
@@ -118,31 +118,31 @@ def of_asv(
         re.compile(bench or "")
     except re.error as error:
         raise UserError(f"--bench '{bench}' is no regular expression: {error}") from None
-    suite, known = kind.suite(folder), builds.load()
+    module = kinds.module(kind)
+    suite, known = module.suite(path), builds.load()
     under = builds.find(beneath, known)
     sides = []
     for name, option in zip(names, ("--base", "--new"), strict=True):
         if name is None:
-            raise UserError(f"an asv suite is compared in two git revisions or builds; add {option}")
+            raise UserError(f"a suite of benchmarks is compared in two git revisions or builds; add {option}")
         meant = contest.named(name, known, suite.repository or Path.cwd())
         if isinstance(meant, Revision):
-            kind.check_installable(suite)
-            sides.append(kind.Side(name=name, build=under, revision=meant))
+            module.check_installable(suite)
+            sides.append(_suites.Side(name=name, build=under, revision=meant))
         elif isinstance(meant, contest.Side):
-            sides.append(kind.Side(name=name, build=meant.build))
+            sides.append(_suites.Side(name=name, build=meant.build))
         else:
-            raise UserError(_results(option, name, "an asv suite"))
+            raise UserError(_results(option, name, "a suite of benchmarks"))
     if all(side.revision is None for side in sides):
         given = {"build-command": build_command, "beneath": None if beneath == "default" else beneath}
         refuse(given, "is about git revisions, and no side is one; leave it out")
-    settings = kind.Settings(
-        bench=bench, build_command=kind.INSTALL if build_command is None else build_command, timeout_s=timeout_s,
+    settings = _suites.Settings(
+        bench=bench, build_command=_suites.INSTALL if build_command is None else build_command, timeout_s=timeout_s,
         cpus=_cpus(threads),
     )
     base, new = sides
     return _judged(
-        kinds.load("asv")(suite, base, new, settings, say), (base.name, new.name), results,       # type: ignore[call-arg]
-        budget_s=budget_s, warm_ups=1,
+        module.KIND(suite, base, new, settings, say), (base.name, new.name), results, budget_s=budget_s, warm_ups=1,
     )
 
 

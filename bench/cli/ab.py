@@ -57,8 +57,11 @@ def command(
     asv: Annotated[
         Path | None, typer.Option(help="Instead of a suite: the asv benchmarks of a folder with an asv.conf.json.")
     ] = None,
+    pytest: Annotated[
+        Path | None, typer.Option(help="Instead of a suite: the pytest-benchmark benchmarks of a folder or file.")
+    ] = None,
     bench: Annotated[
-        str | None, typer.Option(help="Only the asv benchmarks that this regular expression finds.")
+        str | None, typer.Option(help="Only the benchmarks of --asv or --pytest that this regular expression finds.")
     ] = None,
     what: Annotated[What, typer.Option(help="Judge the time or the peak memory of a command.")] = What.TIME,
     metric: Annotated[
@@ -112,8 +115,8 @@ def command(
     Instead of a suite, any command can be judged: its time, CPU time (--clock cpu), memory, or a number that it prints.
     It runs in a checkout of each git revision, in each build, or as each side's own command. A run of it is a turn.
 
-    The benchmarks of an asv suite are judged as they are (--asv DIR): each revision is built in an environment of its
-    own, and both sides take turns, sample by sample.
+    The benchmarks of an asv suite (--asv DIR) or of pytest-benchmark (--pytest PATH) are judged as they are: each
+    revision is built in an environment of its own, and both sides take turns, sample by sample.
 
     Examples:
 
@@ -125,6 +128,8 @@ def command(
 
     rigmark ab --asv . --bench 'time_.*' --base origin/main --new HEAD
 
+    rigmark ab --pytest tests/bench --base origin/main --new HEAD
+
     rigmark ab --base-command './old' --new-command './new' --metric 'loss time: ([0-9.]+) ms' --lower
     """
     from rigmark.bench.cli import _commands, medium_of, run
@@ -135,10 +140,12 @@ def command(
     medium = medium_of(format, output, json=json)
     budget_s = options.seconds("--budget", budget)
     options.above("--timeout", timeout, "s")
-    if asv is None:
+    of_others = {name: path for name, path in (("asv", asv), ("pytest", pytest)) if path is not None}
+    if not of_others:
         suite, commands = _commands.asked_for(words or [], base_command, new_command, (base, new))
-    elif words:
-        raise UserError(f"'{words[0]}' is one thing too many beside --asv; leave it out")
+    elif words or len(of_others) > 1:
+        first, *others = [*of_others, *(words or [])]
+        raise UserError(f"'{others[0]}' is one thing too many beside --{first}; leave it out")
     of_command = {
         "what": what is not What.TIME, "metric": metric, "metric-json": metric_json,
         "metric-google": metric_google, "take": take, "lower": lower,
@@ -148,18 +155,18 @@ def command(
         "model": model, "framework": framework, "mode": mode, "batch": batch, "package": package, "again": again,
         "session": session != "1",
     }
-    if asv is not None:
+    for kind, path in of_others.items():
         _commands.refuse(
             {"base-command": base_command, "new-command": new_command, "clock": clock is not Clock.WALL, **of_command,
-             **of_suite}, "means nothing for the benchmarks of an asv suite; leave it out",
+             **of_suite}, f"means nothing for the benchmarks of --{kind}; leave it out",
         )
-        verdicts = _commands.of_asv(
-            asv, (base, new), results, bench=bench, build_command=build_command, beneath=beneath, threads=threads,
-            budget_s=budget_s, timeout_s=timeout,
+        verdicts = _commands.of_suite(
+            kind, path, (base, new), results, bench=bench, build_command=build_command, beneath=beneath,
+            threads=threads, budget_s=budget_s, timeout_s=timeout,
         )
         show(verdicts, medium, output, junit)
         raise typer.Exit(conclude(verdicts))
-    _commands.refuse({"bench": bench}, "is about the benchmarks of --asv; add that, or leave it out")
+    _commands.refuse({"bench": bench}, "is about the benchmarks of --asv or --pytest; add that, or leave it out")
     if commands is None:
         _commands.refuse({**of_command, "build-command": build_command}, _commands.ABOUT_COMMANDS)
     else:

@@ -1,57 +1,42 @@
 """Runs benchmarks of an asv suite, turn by turn: a script, which the interpreter of a side runs; it imports no Rigmark.
 
-asv_runner finds, sets up and times them, so a turn is one sample as asv takes it. It reads a request per line from
-stdin, a JSON object, and answers each with one on stdout. What benchmarks print goes to stderr. It ends with stdin.
+asv_runner finds, sets up and times them, so a turn is one sample as asv takes it. See bench.processes.suite_server.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-import math
 import os
 import pickle
 import pkgutil
 import sys
 import time
-import traceback
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:
+if TYPE_CHECKING or __name__ != "__main__":
     from typing import Any
 
-PR_SET_PDEATHSIG, SIGKILL = 1, 9
+    from rigmark.bench.processes import suite_server
+else:
+    import suite_server
 
 
-def words(error: BaseException) -> dict[str, str]:
-    """An exception as an answer."""
-    return {
-        "error": "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[-1],
-        "trace": "".join(traceback.format_exception(type(error), error, error.__traceback__))[-2000:],
-    }
-
-
-class Suite:
+class Suite(suite_server.Server):
     """The suite in a folder, and the benchmark of it that is set up."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, channel: suite_server.Channel, packages: str, folder: str) -> None:
+        sys.path.insert(0, packages)     # one asv_runner, which is ours, on both sides: they are timed alike
         from asv_runner import discovery
         from asv_runner._aux import update_sys_path
         from asv_runner.benchmarks.mark import SkipNotImplemented
-        self._discovery, self._skips, self._folder = discovery, SkipNotImplemented, folder
+        sys.path.remove(packages)
+        self.skips = (SkipNotImplemented,)
+        self._discovery, self._folder = discovery, folder
         self._add_to_path = update_sys_path
         self._benchmark: Any = None
         self._timer: Any = None
         self._number = 0
-
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Never raises: what a benchmark raises is an answer as well."""
-        try:
-            return getattr(self, request.pop("do"))(**request) or {}
-        except self._skips as error:
-            return {"skipped": str(error)}
-        except BaseException as error:
-            return words(error)
 
     def find(self) -> dict[str, Any]:
         """All benchmarks, the modules that cannot be imported, and the files of all that was imported."""
@@ -64,17 +49,13 @@ class Suite:
         benchmarks = [
             self._described(each) for each in self._discovery.disc_benchmarks(self._folder, ignore_import_errors=True)
         ]
-        tops = {
-            name: file for name, module in list(sys.modules.items())
-            if "." not in name and isinstance(file := getattr(module, "__file__", None), str)
-        }
-        return {"benchmarks": benchmarks, "broken": broken, "files": tops}
+        return {"benchmarks": benchmarks, "broken": broken, "files": suite_server.imported()}
 
     def _walk(self, name: str, broken: dict[str, str]) -> None:
         try:
             module = importlib.import_module(name)
         except BaseException as error:
-            broken[name] = words(error)["error"]
+            broken[name] = suite_server.failed(error)["error"]
             return
         for _, each, _ in pkgutil.iter_modules(getattr(module, "__path__", None) or [], name + "."):
             self._walk(each, broken)
@@ -149,7 +130,7 @@ class Suite:
             answer = {"value": value, "cpu_time_s": used_s / self._number if is_alone else None}
         else:
             benchmark.redo_setup()       # the first time, it is fresh, and this does nothing
-            answer = {"value": plain(benchmark.do_run())}
+            answer = {"value": suite_server.plain(benchmark.do_run())}
         answer["wall_time_s"] = time.perf_counter() - started
         return answer
 
@@ -158,8 +139,8 @@ class Suite:
         pid = os.fork()
         if pid == 0:
             try:
-                end_with_parent()
-                answer = self.answer({"do": "peak"})
+                suite_server.end_with_parent()
+                answer = self.answered({"do": "peak"})
                 os.write(write, json.dumps(answer).encode())
             finally:
                 os._exit(0)
@@ -184,40 +165,5 @@ class Suite:
             self._benchmark.do_teardown()
 
 
-def plain(value: Any) -> float | None:
-    """What a benchmark returned as a number; None if it is none."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def end_with_parent() -> None:
-    import ctypes
-    prctl = getattr(ctypes.CDLL(None), "prctl", None)
-    if prctl is not None:        # Linux
-        prctl(PR_SET_PDEATHSIG, SIGKILL)
-
-
-def main(packages: str, folder: str, cpus: str) -> None:
-    if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
-        del sys.path[0]          # our modules must not hide those of the suite
-    end_with_parent()
-    if cpus and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, [int(each) for each in cpus.split(",")])
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(2, 1)
-    sys.path.insert(0, packages)         # one asv_runner, which is ours, on both sides: they are timed alike
-    suite = Suite(folder)
-    sys.path.remove(packages)
-    for line in requests:
-        answer = suite.answer(json.loads(line))
-        sys.stdout.flush()
-        answers.write(json.dumps(answer).encode() + b"\n")
-        answers.flush()
-
-
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    suite_server.serve(Suite)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rigmark.bench.ab.kinds import Ending, TurnFailed, TurnSkipped, asv
+from rigmark.bench.ab.kinds import Ending, TurnFailed, TurnSkipped, _suites, asv
 from rigmark.bench.ab.rounds import Rounds
 from rigmark.bench.ab.turns import Unit, _judged
 from rigmark.bench.analysis.statistics.decision import Verdict
@@ -117,8 +117,8 @@ def test_a_benchmark_that_the_budget_did_not_reach_is_listed():
 
 
 def test_each_benchmark_gives_the_number_of_its_kind_or_a_reason(project: Path):
-    side = asv.Side(name="this", build=Build(name="this", interpreter=sys.executable))
-    kind = asv.AsvContest(asv.suite(project), side, side, asv.Settings(bench="many|lost"), print)
+    side = _suites.Side(name="this", build=Build(name="this", interpreter=sys.executable))
+    kind = asv.AsvContest(asv.suite(project), side, side, _suites.Settings(bench="many|lost"), print)
     numbers: dict[str, float] = {}
     endings: dict[str, str] = {}
 
@@ -158,7 +158,7 @@ def test_each_benchmark_gives_the_number_of_its_kind_or_a_reason(project: Path):
     ('{"version": 1, "repo": ".", "environment_type": "conda"}', (), "of type 'conda', which Rigmark does not make"),
     ("", ("--bench", "no_such"), "lost in base (ModuleNotFoundError"),
     ("", ("--bench", "("), "--bench '(' is no regular expression"),
-    ("", ("--clock", "cpu"), "--clock means nothing for the benchmarks of an asv suite"),
+    ("", ("--clock", "cpu"), "--clock means nothing for the benchmarks of --asv"),
     ("", ("fast",), "'fast' is one thing too many beside --asv"),
 ])
 def test_a_mistake_is_answered_in_a_sentence(

@@ -93,7 +93,12 @@ class Kind(ABC):
 NAMES = registry.names(__path__)
 
 
+def module(name: str) -> Any:
+    """The file of a kind."""
+    return registry.load(__name__, name)
+
+
 def load(name: str) -> type[Kind]:
     """The class of a kind."""
-    kind: type[Kind] = registry.load(__name__, name).KIND
+    kind: type[Kind] = module(name).KIND
     return kind

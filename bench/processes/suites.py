@@ -1,4 +1,4 @@
-"""Live processes that run the benchmarks of an asv suite turn by turn; see bench.processes.asv_server."""
+"""Live processes that run the benchmarks of a suite turn by turn; see bench.processes.suite_server."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from rigmark.bench.processes import asv_server
-
-LENT = ("asv_runner", "pympler")         # pure Python; only mem_* needs pympler, which imports NumPy
+ASV = Path(__file__).with_name("asv_server.py")
+PYTEST = Path(__file__).with_name("pytest_server.py")
 END_S = 10.0                 # for a teardown at the end
 LAST_WORDS = 2000
 
@@ -29,30 +27,23 @@ class Ended(Exception):
         self.last_words, self.is_late = last_words, is_late
 
 
-def lend(folder: Path, *, for_memory: bool) -> Path:
-    """A folder that has nothing but the packages which the server needs, for interpreters that lack them."""
-    folder.mkdir()
-    for name in LENT if for_memory else LENT[:1]:
-        spec = find_spec(name)
-        if spec is not None and spec.submodule_search_locations:
-            (folder / name).symlink_to(Path(next(iter(spec.submodule_search_locations))).resolve())
-    return folder
-
-
 class SuiteProcess:
     """One process of one side; nothing that it started survives its block."""
 
     def __init__(
-        self, interpreter: str, environment: Mapping[str, str], cwd: Path, *, packages: Path, suite: Path,
-        cpus: Sequence[int],
+        self, interpreter: str, environment: Mapping[str, str], cwd: Path, server: Path, words: Sequence[str], *,
+        stderr: Path, cpus: Sequence[int],
     ):
-        """Raises Ended if the system cannot start it."""
-        self._errors = cwd.with_name(f"{cwd.name}.stderr")
+        """``server`` is a script of this folder, and ``words`` is what it is to know; what it prints goes to a file.
+
+        Raises Ended if the system cannot start it.
+        """
+        self._errors = stderr
         try:
-            with open(self._errors, "wb") as stderr:
+            with open(stderr, "wb") as errors:
                 self._process = subprocess.Popen(
-                    [interpreter, asv_server.__file__, str(packages), str(suite), ",".join(map(str, cpus))],
-                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, cwd=cwd, env=dict(environment),
+                    [interpreter, str(server), ",".join(map(str, cpus)), *words],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=cwd, env=dict(environment),
                     start_new_session=True,
                 )
         except OSError as error:
@@ -84,12 +75,16 @@ class SuiteProcess:
         answer: dict[str, Any] = json.loads(text)
         return answer
 
-    def close(self) -> None:
-        """Ends it, after the teardown of its benchmark; whatever that raises comes after the last number."""
+    def close(self, timeout_s: float = END_S) -> dict[str, Any]:
+        """Ends it, after the teardown of its benchmark; what that answered, {} if it had ended before."""
+        answer: dict[str, Any] = {}
         if not self._is_over:
-            with contextlib.suppress(Ended):
-                self.ask("end", END_S)
+            try:
+                answer = self.ask("end", timeout_s)
+            except Ended as ended:
+                answer = {"error": str(ended), "trace": ended.last_words}
         self._kill()
+        return answer
 
     def _kill(self) -> None:
         self._is_over = True
