@@ -69,7 +69,8 @@ class TensorflowDecoder(Decoder, adapter.TensorflowPrepared):
     def _chosen(self, layers, tokens, before):
         """(the best token after those, its scores)"""
         with self._tf.device(self._device):
-            scores = self._output_of(layers, DecodingPass(self._caches, before), tokens)[:, -1]
+            run = DecodingPass(self._caches, before, self._compile_mode == "xla")
+            scores = self._output_of(layers, run, tokens)[:, -1]
             return self._tf.argmax(scores, -1)[:, None], scores
 
     def tokens(self):
@@ -81,13 +82,19 @@ class TensorflowDecoder(Decoder, adapter.TensorflowPrepared):
     def result(self):
         return widened(self._last.numpy())
 
+    def program(self, before):
+        """What XLA compiles for the token that follows ``before`` others, as text."""
+        of = self._next.experimental_get_compiler_ir(self._tokens[-1], self._tf.constant(before))
+        return of(stage="hlo")
+
 
 class DecodingPass(lowerings.Pass):
     """A pass over the tokens that follow ``before`` others, whose keys and values are in ``caches``, by layer."""
 
-    def __init__(self, caches, before):
+    def __init__(self, caches, before, is_xla):
         super().__init__(is_training=False)
         self.caches, self.before = caches, before
+        self.is_open = is_xla and not isinstance(before, int)        # else XLA compiles a program for each position
 
 
 def _cached_attention(tf, layer):
@@ -98,7 +105,7 @@ def _cached_attention(tf, layer):
 
     def forward(run, query, key, value):
         for cache, new in zip(run.caches[name], (key, value)):
-            cache[:, :, run.before:run.before + tokens].assign(new)
+            _write(tf, cache, new, run, tokens)
         if isinstance(run.before, int):
             return attend_first(run, query, key, value)
         is_seen = tf.range(a["capacity"]) <= run.before
@@ -108,12 +115,32 @@ def _cached_attention(tf, layer):
     return forward
 
 
+def _write(tf, cache, new, run, tokens):
+    """Puts the new keys or values behind those in the cache."""
+    if run.is_open:
+        cache.assign(_xla_ops().xla_dynamic_update_slice(cache, new, [0, 0, run.before, 0]))
+    else:
+        cache[:, :, run.before:run.before + tokens].assign(new)
+
+
+def _xla_ops():
+    """What TensorFlow's own slices are compiled to; these compile too where the position is not known before."""
+    from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+
+    return gen_xla_ops
+
+
 def _positions(tf, layer):
     a = layer["attributes"]
-    others = (slice(None),) * (a["axis"] % len(layer["input_shapes"][0]))
+    shape = layer["input_shapes"][0]
+    axis = a["axis"] % len(shape)
+    size = [a["count"] if each == axis else length for each, length in enumerate(shape)]
+    others = (slice(None),) * axis
 
     def forward(run, x):
         begin = a["start"] + run.before
+        if run.is_open:
+            return _xla_ops().xla_dynamic_slice(x, [begin if each == axis else 0 for each in range(len(shape))], size)
         return x[(*others, slice(begin, begin + a["count"]))]
 
     return forward
