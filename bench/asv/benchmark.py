@@ -65,7 +65,7 @@ def named_cases(sweeps: Sequence[Sweep], home: Path | None = None) -> dict[str, 
     builds.find(build, known)
     named: dict[str, tuple[Sweep, Case]] = {}
     for sweep in sweeps:
-        for case in replace(sweep, builds=(build,)).cases(len(hardware.usable_cpus())):
+        for case in replace(sweep.shortened, builds=(build,)).cases(len(hardware.usable_cpus())):
             name = _name(case, is_threads_declared=bool(sweep.threads))
             named.setdefault(name, (sweep, builds.with_isa_of_build(case, known)))
     return named

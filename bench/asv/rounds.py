@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
 import shlex
 import statistics
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +17,15 @@ from typing import Any
 
 from rigmark.bench.builds import build as builds
 from rigmark.bench.builds import revisions
+from rigmark.bench.builds.build import Build
 from rigmark.bench.enums import PLANNED_GAPS, Outcome, TrialKind
 from rigmark.bench.errors import UserError
 from rigmark.bench.host.plain import plain_lines
 from rigmark.bench.machine import hardware
+from rigmark.bench.networks import Networks, bringing
+from rigmark.bench.networks.forms import Options
 from rigmark.bench.plan.case import Case
+from rigmark.bench.plan.reference import is_reference, short
 from rigmark.bench.plan.schedule import Trial, asks_for_isa, proof_case
 from rigmark.bench.plan.sweep import Sweep
 from rigmark.bench.runner.runner import Runner
@@ -79,8 +85,11 @@ def _rounds(sweep: Sweep, case: Case, *, suite: str, name: str, home: Path) -> l
     if checkout := os.environ.get("RIGMARK_CHECKOUT"):
         build = revisions.checked_out(Path(checkout), builds.find(case.build, known))
         known, case = known | {build.name: build}, replace(case, build=build.name)
+    networks = _networks(sweep, case, known, store, home)
     proof = Trial(kind=TrialKind.PROOF, case=proof_case(case, len(hardware.usable_cpus())))
-    with Runner(store, known, suite=suite, command=command, session=session) as runner:
+    with Runner(
+        store, known, suite=suite, command=command, session=session, networks=networks
+    ) as runner:
         records = []
         for repetition in itertools.count():
             trial = Trial(
@@ -94,3 +103,10 @@ def _rounds(sweep: Sweep, case: Case, *, suite: str, name: str, home: Path) -> l
         for sentence in runner.run([trial] if case.is_limit else [proof, trial]).anew:
             print(plain_lines(f"rigmark: {sentence}"), file=sys.stderr)
     return [*records, store.get(key)]
+
+
+def _networks(sweep: Sweep, case: Case, known: Mapping[str, Build], store: Store, home: Path) -> Networks:
+    """Those that the case needs of the user; a suite names files as they lie beside asv.conf.json."""
+    brought = [model for model in sweep.models if is_reference(model) and short(model) == case.model]
+    with contextlib.chdir(home):         # asv runs a benchmark in a folder that it deletes
+        return bringing.brought(brought, Options(), known, store.networks)

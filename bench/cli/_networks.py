@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from rigmark.bench.builds.build import Build
     from rigmark.bench.networks import Networks
     from rigmark.bench.networks.forms import Options
-    from rigmark.bench.plan.sweep import Sweep
 
 Pin = Annotated[
     list[str] | None, typer.Option(help="An input of a file that is always the same: sr=16000; may be repeated.")
@@ -30,15 +28,10 @@ Shape = Annotated[
 DTYPES = ("float32", "int64", "bool")
 
 
-def names(models: Iterable[str]) -> tuple[str, ...]:
-    """The models as cases have them."""
-    from rigmark.bench.plan.reference import is_reference, short
-
-    return tuple(short(model) if is_reference(model) else model for model in models)
-
-
 def asked_for(said: Mapping[str, Any]) -> dict[str, Any]:
     """What options say of a sweep, with the names that cases have in place of references."""
+    from rigmark.bench.plan.reference import names
+
     return {name: names(values) if name == "models" else values for name, values in said.items()}
 
 
@@ -66,11 +59,6 @@ def bringing(
     with contextlib.ExitStack() as opened:
         place = opened.enter_context(working_folder()) if folder is None else folder
         yield bringing.brought(references, options, builds, place)
-
-
-def shortened(sweeps: Sequence[Sweep]) -> list[Sweep]:
-    """The sweeps with the names that cases have in place of references."""
-    return [replace(sweep, models=names(sweep.models)) for sweep in sweeps]
 
 
 def _options(pin: Sequence[str] | None, shape: Sequence[str] | None) -> Options:

@@ -226,7 +226,7 @@ def decided(
         _networks.bringing(models, None, None, known, store.networks) as networks,
         keeping("pairs"), BudgetProgress(budget_s) as progress,
     ):
-        sweeps, settings = _networks.shortened(sweeps), {**settings, "networks": networks}
+        sweeps, settings = [sweep.shortened for sweep in sweeps], {**settings, "networks": networks}
         if not isinstance(first, Store):
             contest = ab.Contest(store, first, second, sweeps, clock=clock, only=only, **settings)
             store.create()

@@ -11,7 +11,7 @@ import typer
 
 from rigmark.bench.cli import Language, Medium
 from rigmark.bench.cli import _options as options
-from rigmark.bench.cli._networks import Pin, Shape, bringing, names
+from rigmark.bench.cli._networks import Pin, Shape, bringing
 from rigmark.bench.enums import OF_SAMPLES, Precision, network_key
 from rigmark.bench.errors import UserError, unknown
 
@@ -80,6 +80,7 @@ def command(
     from rigmark.bench.cli import JSON, Exit, medium_of, say, write, write_document
     from rigmark.bench.machine import gpu_specifications
     from rigmark.bench.machine.gpu_specifications import GIB
+    from rigmark.bench.plan.reference import names
     from rigmark.bench.sections.buying import document
 
     today, medium = date.today(), medium_of(format, output, json=json)

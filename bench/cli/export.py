@@ -40,13 +40,14 @@ def command(
     from rigmark.bench.builds import build as builds
     from rigmark.bench.cli import say
     from rigmark.bench.networks import exporting
+    from rigmark.bench.plan.reference import names
 
     if format not in exporting.FORMATS:
         raise unknown("format", format, exporting.FORMATS)
     known_builds = builds.load()
     chosen = builds.find(build, known_builds)
     with _networks.bringing([model], pin, shape, known_builds, None) as networks:
-        (name,) = _networks.names([model])
+        (name,) = names([model])
         network = networks[name]
         path = output or Path(f"{Path(name).stem}{exporting.FORMATS[format]}")
         written = exporting.graph(network, path) if format == "graph" else exporting.onnx(network, path, chosen)

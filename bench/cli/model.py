@@ -64,6 +64,7 @@ def command(
     from rigmark.bench.cli import tell, write_data
     from rigmark.bench.machine.gpu_specifications import GIB
     from rigmark.bench.networks.description import described
+    from rigmark.bench.plan.reference import names
     from rigmark.bench.store.store import Store
 
     asked, modes = _chosen(precision, Precision, "precision"), [_chosen(each, Mode, "mode") for each in
@@ -72,7 +73,7 @@ def command(
     store = Store(results)
     folder = store.networks if store.records_folder.is_dir() else None
     with _networks.bringing([model], pin, shape, builds.load(), folder) as networks:
-        network = networks[_networks.names([model])[0]]
+        network = networks[names([model])[0]]
         lengths = prompt_length, generated_length
         memory = [_memory(network.graph, each, batch, lengths, asked, capacity) for each in modes]
         facts = {**described(network), "memory": memory}

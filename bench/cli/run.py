@@ -228,8 +228,9 @@ def command(
         plans = {
             name: [
                 replace(trial, case=builds.with_isa_of_build(trial.case, known_builds)) for trial in
-                plan(_networks.shortened(sweeps), cores=len(hardware.usable_cpus()), seed=name, world_cores=world_cores,
-                     limited_builds=builds.limited_builds(known_builds), originals=networks.originals)
+                plan([each.shortened for each in sweeps], cores=len(hardware.usable_cpus()), seed=name,
+                     world_cores=world_cores, limited_builds=builds.limited_builds(known_builds),
+                     originals=networks.originals)
             ] for name in sessions.names(session, session_count)
         }
         _check_files(plans, networks)

@@ -6,6 +6,7 @@ A reference is a file ("nets/mine.onnx"), or a factory in a module or file ("pac
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import PurePath
 
 SUFFIXES = (".onnx", ".json", ".keras")
@@ -20,3 +21,8 @@ def is_reference(text: str) -> bool:
 def short(reference: str) -> str:
     """The model of a case: the name of the file without its folders, or the module and factory."""
     return PurePath(reference).name
+
+
+def names(models: Iterable[str]) -> tuple[str, ...]:
+    """The models as cases have them."""
+    return tuple(short(model) if is_reference(model) else model for model in models)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from rigmark.bench import added
@@ -14,7 +14,7 @@ from rigmark.bench.devices import CPU, Device
 from rigmark.bench.enums import CompileMode, Implementation, Isa, Layout, Mode, Precision, Setting
 from rigmark.bench.errors import UserError
 from rigmark.bench.ir.training import OWN
-from rigmark.bench.plan import axes, microbenchmarks
+from rigmark.bench.plan import axes, microbenchmarks, reference
 from rigmark.bench.plan.axes import USUAL
 from rigmark.bench.plan.case import DEFAULT_BUILD, Case, Timing
 from rigmark.bench.worker import frameworks, strategies
@@ -77,6 +77,11 @@ class Sweep:
     def __post_init__(self) -> None:
         for name, swept in axes.SWEPT.items():
             swept.check_types(getattr(self, name))
+
+    @property
+    def shortened(self) -> Sweep:
+        """The sweep with the names that cases have in place of references."""
+        return replace(self, models=reference.names(self.models))
 
     def cases(
         self, cores: int, world_cores: int | None = None, originals: Originals = NO_ORIGINALS,

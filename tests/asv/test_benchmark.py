@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 
 from rigmark import suites
-from rigmark.bench import devices
+from rigmark.bench import devices, models
 from rigmark.bench.asv import benchmark as asv
 from rigmark.bench.asv import rounds as rounds_module
-from rigmark.bench.enums import Outcome
+from rigmark.bench.enums import Mode, Outcome
+from rigmark.bench.networks import Network, Networks, exporting
 from rigmark.bench.plan.sweep import Sweep
 from rigmark.bench.runner.tally import Tally
 from rigmark.bench.store.store import Store
@@ -270,33 +271,53 @@ def test_an_invalid_trial_is_no_sample_and_says_why_while_a_suspect_one_is(
     assert ("the driver lost contact with" in capsys.readouterr().err) == (rounds[-1] is LOST)
 
 
-def test_a_record_that_was_replaced_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+class Replacing:
+    """Takes the place of a Runner, for a trial that failed in a results folder where a record was damaged."""
+
     failed = make_record(outcome=Outcome.CRASHED)
-    Store(tmp_path / ".asv/rigmark-results").create().put(failed)
+    networks = Networks()
 
-    class Replacing:
-        def __init__(self, *_: Any, **__: Any):
-            pass
+    def __init__(self, *_: Any, networks: Networks, **__: Any):
+        Replacing.networks = networks
 
-        def __enter__(self) -> Replacing:
-            return self
+    def __enter__(self) -> Replacing:
+        return self
 
-        def __exit__(self, *_: object) -> None:
-            pass
+    def __exit__(self, *_: object) -> None:
+        pass
 
-        def key(self, trial: object) -> str:
-            return failed.key
+    def key(self, trial: object) -> str:
+        return self.failed.key
 
-        def run(self, trials: object) -> Tally:
-            return Tally(damaged=["record a.json is damaged"])
+    def run(self, trials: object) -> Tally:
+        return Tally(damaged=["record a.json is damaged"])
 
+
+@pytest.fixture
+def replacing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[Replacing]:
+    Store(tmp_path / ".asv/rigmark-results").create().put(Replacing.failed)
     monkeypatch.setattr(rounds_module, "Runner", Replacing)
+    return Replacing
 
+
+def test_a_record_that_was_replaced_is_reported(
+    tmp_path: Path, replacing: type[Replacing], capsys: pytest.CaptureFixture[str]
+):
     rounds_module._rounds(SWEEP, CASE, suite="quick", name="a case", home=tmp_path)
 
     assert "rigmark: record a.json is damaged; it was measured again\n" == capsys.readouterr().err
+
+
+def test_a_network_of_the_user_lies_beside_the_configuration(tmp_path: Path, replacing: type[Replacing]):
+    """asv calls a benchmark in a folder of its own."""
+    exporting.graph(Network(graph=models.build("mlp")), tmp_path / "own.json")
+    sweep = Sweep(models=("mlp", "own.json"), frameworks=("numpy",), modes=(Mode.INFERENCE,), local_batches=(4,))
+    _, (name, (sweep, case)) = asv.named_cases([sweep]).items()
+
+    rounds_module._rounds(sweep, case, suite="quick", name=name, home=tmp_path)
+
+    assert "own.json inference numpy eager nchw fp32 cpu local_batch=4" == name
+    assert models.build("mlp").fingerprint == replacing.networks.of(case).graph.fingerprint
 
 
 def test_names_of_cases_tell_them_apart():
