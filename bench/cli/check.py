@@ -19,11 +19,16 @@ from rigmark.bench.cli.history import (
     Across,
     Asv,
     Bench,
+    Criterion,
+    Google,
     HigherIsBetter,
+    Hyperfine,
     Json,
     Last,
     LowerIsBetter,
     Output,
+    Pytest,
+    Repo,
     Results,
     watched,
 )
@@ -44,8 +49,10 @@ class FailOn(StrEnum):
 
 
 def command(
-    results: Results = RESULTS, asv: Asv = None, benchmark: Bench = None, across: Across = None,
-    higher_is_better: HigherIsBetter = None, lower_is_better: LowerIsBetter = None, last: Last = LAST,
+    results: Results = RESULTS, asv: Asv = None, google: Google = None, criterion: Criterion = None,
+    hyperfine: Hyperfine = None, pytest: Pytest = None, repo: Repo = None, benchmark: Bench = None,
+    across: Across = None, higher_is_better: HigherIsBetter = None, lower_is_better: LowerIsBetter = None,
+    last: Last = LAST,
     fail_on: Annotated[FailOn, typer.Option(help="When to fail; with never it only reports.")] = FailOn.SLOWER,
     confirm: Annotated[
         str | None, typer.Option(help="Suite with which to measure again what became worse, in pairs that decide.")
@@ -82,6 +89,8 @@ def command(
 
     rigmark check --asv .asv/results --confirm fast --budget 20m
 
+    rigmark check --google bench-results --repo . --bench 'BM_(Sort|Find)'
+
     rigmark check --last 50 --format markdown --junit series.xml
     """
     from rigmark.bench.analysis.history import document, plain
@@ -93,7 +102,10 @@ def command(
     medium = medium_of(format, output, json=json)
     budget_s = options.seconds("--budget", budget)
     sweeps = () if confirm is None else run.declared(confirm, {}, {})
-    history = watched(results, asv, benchmark, across, higher_is_better, lower_is_better)
+    history = watched(
+        results, asv, benchmark, across, higher_is_better, lower_is_better, repo=repo,
+        google=google, criterion=criterion, hyperfine=hyperfine, pytest=pytest,
+    )
     worse = [(each, step) for each in history.series for step in each.worse(last)]
     has_failed = any(each.failure for each in history.series)
     verdicts: list[Verdicts] = []

@@ -8,19 +8,18 @@ from __future__ import annotations
 import itertools
 import math
 import re
-import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import json5
-import numpy as np
 
-from rigmark.bench.errors import UserError, unknown
+from rigmark.bench.errors import UserError
 from rigmark.bench.history.directions import by_words
-from rigmark.bench.history.series import LESS_BY_KIND, Direction, Ended, Grounds, Series, failure, label
+from rigmark.bench.history.reading import Cell, History, finished, stated_direction
+from rigmark.bench.history.series import LESS_BY_KIND, Direction, Ended, Grounds, label
 from rigmark.bench.host import files
 
 BENCHMARKS, MACHINE = "benchmarks.json", "machine.json"
@@ -42,15 +41,6 @@ TIMED_NAME = re.compile(r"(time_|Time[A-Z_]|timeraw_|Timeraw[A-Z_]|mem_|Mem[A-Z_
 
 
 @dataclass(frozen=True, kw_only=True)
-class History:
-    """The series of a folder, with one sentence for each file that could not be read and for each assumption."""
-
-    series: tuple[Series, ...]
-    problems: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Benchmark:
     """A benchmark as benchmarks.json describes it."""
 
@@ -60,20 +50,6 @@ class _Benchmark:
     names: tuple[str, ...] = ()          # of its parameters
     axes: tuple[tuple[str, ...], ...] = ()
     is_higher_better: bool | None = None
-
-
-@dataclass
-class _Cell:
-    """A series while it is being read."""
-
-    name: str
-    case: str                            # its parameters
-    unit: str
-    direction: Direction
-    facts: dict[str, str]
-    ended: Ended | None
-    points: list[tuple[str, float, float | None, str]] = field(default_factory=list)
-    """(revision, date, value, environment) of each; the value is None if it failed, and NaN if it was skipped."""
 
 
 def results_folder(path: Path) -> Path:
@@ -105,8 +81,8 @@ def read(
     root = results_folder(folder)
     problems: list[str] = []
     benchmarks = _benchmarks(root / BENCHMARKS, problems)
-    stated_direction = _stated_direction(higher_is_better, lower_is_better)
-    cells: dict[tuple[Any, ...], _Cell] = {}
+    stated = stated_direction(higher_is_better, lower_is_better)
+    cells: dict[tuple[Any, ...], Cell] = {}
     others: Counter[str] = Counter()     # number of results of other versions, by benchmark
     for path in sorted(root.rglob("*.json")):
         if path.name in SKIPPED or path.parent == root:
@@ -129,23 +105,16 @@ def read(
             key = (name, version, combination, shared)
             if key not in cells:
                 case = _case(combination, described.names)
-                cells[key] = _Cell(
+                cells[key] = Cell(
                     name=name, case=case, unit=described.unit, facts=kept, ended=_ended(name, combination, benchmarks),
-                    direction=stated_direction(label(name, case)) or _direction(name, described),
+                    failed=FAILED,
+                    direction=stated(label(name, case)) or _direction(name, described),
                 )
             cells[key].points.append((revision, date_s, value, environment))
-    _check_options(folder, {label(cell.name, cell.case) for cell in cells.values()}, higher_is_better, lower_is_better)
-    met = sorted({name for cell in cells.values() for name in cell.facts})
-    for name in may_differ:
-        if cells and name not in met and not any(name in point[3] for cell in cells.values() for point in cell.points):
-            raise unknown("fact", name, met)
-    order, notes = _order(_project(folder), {point[0] for cell in cells.values() for point in cell.points})
-    return History(
-        series=tuple(
-            each for each in (_series(cell, order) for cell in cells.values()) if len(each.values) or each.failure
-        ),
-        problems=tuple(problems), notes=(*_left_out(others), *notes),
+    found, notes = finished(
+        list(cells.values()), folder, _project(folder), may_differ, higher_is_better, lower_is_better
     )
+    return History(series=found, problems=tuple(problems), notes=(*_left_out(others), *notes))
 
 
 def _damaged(path: Path, reason: str) -> str:
@@ -163,47 +132,12 @@ def _left_out(others: Counter[str]) -> Iterator[str]:
 # Directions ---------------------------------------------------------------------------------------------------------
 
 
-def _stated_direction(higher: str | None, lower: str | None) -> Callable[[str], Direction | None]:
-    """A function that gives the direction that the user stated for a series, by its label; None if none was stated."""
-    patterns = [
-        (is_higher, pattern(text)) for is_higher, text in ((True, higher), (False, lower)) if text is not None
-    ]
-
-    def direction(name: str) -> Direction | None:
-        ways = [is_higher for is_higher, wanted in patterns if wanted.search(name)]
-        if len(ways) > 1:
-            raise UserError(
-                f"{name} matches both --higher-is-better '{higher}' and --lower-is-better '{lower}'; narrow one of them"
-            )
-        return Direction(is_higher_better=ways[0], grounds=Grounds.OPTION) if ways else None
-
-    return direction
-
-
-def _check_options(folder: Path, names: set[str], *texts: str | None) -> None:
-    """Raises UserError if an expression of the user matches no series."""
-    for text in texts:
-        if text is not None and names and not any(pattern(text).search(name) for name in names):
-            raise UserError(
-                f"no series of {files.shown(folder)} matches '{text}' of --higher-is-better or --lower-is-better; "
-                "rigmark history lists the series"
-            )
-
-
 def _direction(name: str, described: _Benchmark) -> Direction:
     """The direction that the benchmark declares, else that of its kind, else that of the words of its unit and name."""
     if described.is_higher_better is not None:
         return Direction(is_higher_better=described.is_higher_better, grounds=Grounds.DECLARED)
     is_timed = described.kind is None and TIMED_NAME.match(name.rpartition(".")[2])
     return LESS_BY_KIND if is_timed or described.kind in KINDS else by_words(described.unit, name)
-
-
-def pattern(text: str) -> re.Pattern[str]:
-    """The compiled regular expression of a user; raises UserError if it is invalid."""
-    try:
-        return re.compile(text)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise UserError(f"'{text}' is not a regular expression: {error}") from None
 
 
 # Files --------------------------------------------------------------------------------------------------------------
@@ -348,46 +282,3 @@ def _configured(path: Path) -> Iterator[Path]:
             raise files.Unreadable(each, files.NESTED) from None
         except (AttributeError, TypeError, ValueError) as error:
             raise UserError(f"cannot read {files.shown(each)} as asv's configuration: {error}") from None
-
-
-# Order --------------------------------------------------------------------------------------------------------------
-
-
-def _order(folder: Path, revisions: set[str]) -> tuple[dict[str, int], list[str]]:
-    """The position of each commit in the history if git knows all of them, else nothing; and notes."""
-    if not revisions:
-        return {}, []
-    try:
-        listed = subprocess.run(
-            ["git", "-C", str(folder), "rev-list", "--topo-order", "--reverse", "--all"],
-            capture_output=True, text=True, check=False,
-        ).stdout.split()
-    except OSError:
-        listed = []
-    places = {commit: place for place, commit in enumerate(listed)}
-    if revisions <= places.keys():
-        return places, []
-    missing = len(revisions - places.keys())
-    are = "is" if missing == 1 else "are"
-    return {}, [f"{missing} of {len(revisions)} commits {are} not in a git repository around {folder}; points are "
-                "ordered by date"]
-
-
-def _series(cell: _Cell, order: Mapping[str, int]) -> Series:
-    points = sorted(cell.points, key=lambda point: (order.get(point[0], 0), point[1], point[0]))
-    failed = failure([
-        (revision, date_s, FAILED if value is None else None) for revision, date_s, value, _ in points
-    ])
-    measured = [
-        (revision, date_s, value, environment) for revision, date_s, value, environment in points
-        if value is not None and math.isfinite(value)
-    ]
-    environments = [point[3] for point in measured]
-    return Series(
-        name=cell.name, case=cell.case, unit=cell.unit, direction=cell.direction, facts=cell.facts,
-        values=np.array([point[2] for point in measured]), revisions=[point[0] for point in measured],
-        dates_s=np.array([point[1] for point in measured]), environments=environments if any(environments) else (),
-        failure=failed, ended=cell.ended, tried=[
-            (revision, date_s) for revision, date_s, value, _ in points if value is None or math.isfinite(value)
-        ],
-    )

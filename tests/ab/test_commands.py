@@ -285,7 +285,7 @@ def test_each_benchmark_of_a_google_benchmark_program_is_a_case(ab: Callable[...
         ('{"benchmarks": []}', "it ran no benchmark"),
         ('{"benchmarks": [{"name": "sort", "error_occurred": true, "error_message": "no file"}]}',
          "benchmark sort failed: no file"),
-        ('{"benchmarks": [{"name": "sort", "real_time": NaN, "time_unit": "s"}]}', "benchmark sort took nan s"),
+        ('{"benchmarks": [{"name": "sort", "real_time": NaN, "time_unit": "s"}]}', "sort failed: it took nan s"),
         ('{"benchmarks": [{"name": "other", "real_time": 1, "time_unit": "s"}]}', "it gives no number that the other"),
     ],
 )

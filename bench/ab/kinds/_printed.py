@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Any
 
 from rigmark.bench.ab.kinds import Ending, TurnFailed
-from rigmark.bench.analysis.statistics.estimate import median
 from rigmark.bench.errors import UserError
+from rigmark.bench.history.sources import google as google_benchmark
 
 
 class Take(StrEnum):
@@ -70,38 +70,22 @@ class Metric:
                 return
 
 
-GOOGLE_UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
-
-
 def google(stdout: str, *, cpu: bool) -> dict[str, float]:
     """Seconds per iteration of each benchmark in the JSON that a Google Benchmark program prints.
 
     Of several repetitions it is the median. Raises TurnFailed if the text is no such JSON, or if a benchmark failed.
     """
     try:
-        entries = json.loads(stdout)["benchmarks"]
-        single: dict[str, list[float]] = {}
-        medians: dict[str, float] = {}
-        for entry in entries:
-            name = str(entry.get("run_name", entry["name"]))
-            if entry.get("error_occurred"):
-                raise _no_number(f"benchmark {name} failed: {entry.get('error_message', 'it does not say why')}")
-            kind = entry.get("aggregate_name") if entry.get("run_type") == "aggregate" else None
-            if kind not in (None, "median"):
-                continue
-            time_s = _number(entry["cpu_time" if cpu else "real_time"]) * GOOGLE_UNITS[entry["time_unit"]]
-            if not math.isfinite(time_s):
-                raise _no_number(f"benchmark {name} took {time_s} s")
-            if kind is None:
-                single.setdefault(name, []).append(time_s)
-            else:
-                medians[name] = time_s
+        numbers, failures = google_benchmark.times(
+            json.loads(stdout)["benchmarks"], clock="cpu_time" if cpu else "real_time"
+        )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise _no_number(
             "its stdout is not the JSON of Google Benchmark that --metric-google reads; add --benchmark_format=json to "
             "the command"
         ) from None
-    numbers = medians | {name: median(times_s) for name, times_s in single.items()}
+    for name, reason in failures.items():
+        raise _no_number(f"benchmark {name} failed: {reason}")
     if not numbers:
         raise _no_number("it ran no benchmark")
     return numbers
