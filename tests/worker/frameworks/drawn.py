@@ -13,7 +13,7 @@ from rigmark.bench.ir.graph import Builder, Graph, Input, tokens
 from rigmark.bench.ir.ops import OPS, BadGraph, Op, Shape
 from rigmark.bench.ir.training import Sgd
 
-SGD = Sgd(learning_rate=0.05)
+SGD = Sgd(learning_rate=0.01)
 TRIES = 1000
 POSITIVE = ("log", "sqrt", "power", "reciprocal")        # of numbers that are not near 0
 
@@ -69,6 +69,12 @@ def _entry(draw: Draw, sample: Shape, name: str = "input") -> tuple[Builder, str
         return net, net.conv2d("first", sample[0], kernel=1, of=name)
     net.add_input(Input(name=name, shape=(*sample[:-1], 3)))
     return net, net.dense("first", sample[-1], of=name)
+
+
+def _positive(net: Builder, of: str) -> str:
+    """Numbers from a quarter to five quarters."""
+    more = net.parameter("more", (1,), init="0.25", is_trainable=False)
+    return net.add("positive", of=(net.sigmoid("up_to_1", of=of), more))
 
 
 def _finished(net: Builder, last: str) -> Graph:
@@ -178,8 +184,7 @@ def _of_one_value(draw: Draw, kind: str) -> Graph:
     sample = draw.shape(*SHAPES.get(kind, (1, 4)))
     net, entry = _entry(draw, sample)
     if kind in POSITIVE:
-        entry = net.add("positive", of=(
-            net.sigmoid("up_to_1", of=entry), net.parameter("more", (1,), init="0.25", is_trainable=False)))
+        entry = _positive(net, entry)
     settings = SETTINGS[kind](draw, sample) if kind in SETTINGS else {}
     net.add_layer("op", _op(kind, **settings), of=entry)
     number = draw.randrange(settings["parts"] if kind == "split" else 2 if settings.get("final") else 1)
@@ -207,7 +212,7 @@ def _of_two_values(draw: Draw, kind: str) -> Graph:
     net, entry = _entry(draw, sample)
     other = _beside(draw, net, sample)
     if kind == "divide":
-        other = net.add_layer("positive", _op("exp"), of=other)
+        other = _positive(net, other)
     net.add_layer("op", _op(kind), of=(entry, other) if kind == "divide" or draw.is_so() else (other, entry))
     return _finished(net, "op")
 
