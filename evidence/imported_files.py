@@ -106,7 +106,9 @@ def main() -> int:
 
 
 def text_of(rows: list[dict[str, Any]]) -> str:
-    return "\n".join([*map(line, rows), "", *summary(rows), ""])
+    heading = (f"CPU, {SAMPLES} samples; fp32 against a reference in float64. An output agrees within {OUTPUT:.0e}, a "
+               f"gradient within {GRADIENT:.0e} of the norm of all.")
+    return "\n".join([heading, "", *map(line, rows), "", *summary(rows), ""])
 
 
 def write(record: Path | None, rows: list[dict[str, Any]]) -> None:

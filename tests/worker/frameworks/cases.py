@@ -716,6 +716,9 @@ def functions_of_two_values() -> Graph:              # one with a batch, one tha
     values = [net.add_layer(f"where_{name}", Where(), of=(name, smaller, row)) for name in conditions]
     values.append(net.add_layer("as_float", Cast(to="float"), of=conditions[0]))
     values.append(net.add_layer("whole", Cast(to="float"), of=net.add_layer("as_int", Cast(to="int64"), of=x)))
+    cube = net.reshape("cube", (3, 2, 1, 2), of=smaller)         # and one of five axes
+    net.add("raised", of=(cube, net.parameter("shift", (1, 3, 1, 1, 2), init="standard_normal")))
+    values.append(net.reshape("plain", (3, 4)))
     net.add("add", of=(net.parameter("constant", (4,), init="ones", is_trainable=False), *values))
     return _scores(net)
 
@@ -886,7 +889,7 @@ def transformer() -> Graph:                          # causal, with the table of
 
 
 @_case
-def attention_with_masks() -> Graph:                 # of another number of keys, added and chosen
+def attention_with_masks() -> Graph:                 # of other keys and values than queries, added and chosen
     net = Builder("case", (2, 4, 3))
     query = net.add_layer("query", Matmul(), of=(
         "input", net.parameter("weight", (3, 3), init="standard_normal")))
@@ -895,8 +898,8 @@ def attention_with_masks() -> Graph:                 # of another number of keys
     scores = net.add_layer("scores_of_pairs", Matmul(), of=(query, net.transpose("turned", (0, 2, 1), of=key)))
     mean = net.add_layer("mean", ReduceMean(axes=(3,), keep=True), of=scores)
     seen = net.add_layer("seen", Less(), of=(scores, mean))      # so that each query sees a key
-    chosen = net.attention("chosen", of=(query, key, key, seen))
-    net.add("add", of=(added, chosen))
+    chosen = net.attention("chosen", of=(query, key, net.dense("value", 2, of=key), seen))
+    net.add("add", of=(added, net.dense("widened", 3, of=chosen)))
     return _scores(net)
 
 

@@ -12,6 +12,9 @@ import pytest
 
 from rigmark.bench.enums import Precision
 from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.ops import Op, Shape
+from rigmark.bench.ir.ops.convolution import Conv2d, ConvTranspose2d
+from rigmark.bench.ir.ops.elementwise import PRelu
 from rigmark.bench.ir.training import Adam, Sgd
 from rigmark.bench.ir.weights import initial_weights, perturbed, synthetic_batch
 from rigmark.bench.models import gpt2
@@ -391,10 +394,17 @@ def test_training_without_fp32_weights_is_refused(framework, precision):
     assert f"no training in {precision}" in refusal(framework, precision, image_network(), "training")
 
 
-def local_norm() -> Graph:
+def local_norm(k: float = 1.0) -> Graph:
     net = Builder("case", (2, 4, 3))
     net.conv2d("conv", 6, kernel=1)
-    net.local_response_norm("norm", size=3, alpha=0.5, beta=0.75, k=1.0)
+    net.local_response_norm("norm", size=3, alpha=0.5, beta=0.75, k=k)
+    return net.build(loss="mean_squared_error", optimizer=Sgd(learning_rate=0.1))
+
+
+def of_one_layer(op: Op, shape: Shape = (2, 4, 3)) -> Graph:
+    net = Builder("case", shape)
+    net.dense("first", shape[-1])
+    net.add_layer("op", op)
     return net.build(loss="mean_squared_error", optimizer=Sgd(learning_rate=0.1))
 
 
@@ -410,6 +420,12 @@ def local_norm() -> Graph:
         ("tensorflow", "bf16_pure", local_norm(), "inference", "LRN"),
         ("tensorflow", "int8", image_network(), "inference", "no precision 'int8'"),
         ("jax", "int8", image_network(), "inference", "no precision 'int8'"),
+        ("onnxruntime", "fp32", of_one_layer(ConvTranspose2d(
+            out_channels=2, kernel=(2, 2), dilation=(2, 2), output_padding=(1, 1))), "inference", "below the stride"),
+        ("openvino", "fp32", local_norm(k=1.5), "inference", "takes a k of 1.5 in local_response_norm as 1"),
+        ("openvino", "fp32", of_one_layer(Conv2d(out_channels=2, kernel=(1, 1), stride=(2, 2), padding=(1, 1))),
+         "inference", "with both stride and padding a wrong size"),
+        ("openvino", "fp32", of_one_layer(PRelu()), "inference", "OpenVINO cannot compile this"),
     ],
     ids=lambda value: value if isinstance(value, str) and " " not in value else "",
 )
