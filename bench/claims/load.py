@@ -15,7 +15,7 @@ from rigmark.bench.claims.evidence import Filters
 from rigmark.bench.enums import Mode
 from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.host import files
-from rigmark.bench.ir.graph import Builder
+from rigmark.bench.ir.building import Builder
 from rigmark.bench.ir.training import Sgd
 
 SCHEMA = 1

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rigmark.bench.ir.graph import Builder, Graph, Layer
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph, Layer
 from rigmark.bench.ir.ops import BadGraph, Op, Tensor
 from rigmark.bench.ir.ops.arrangement import Concat, Reshape, Slice, Split, Transpose
 from rigmark.bench.ir.ops.attention import Attention, Softmax

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
-from rigmark.bench.ir.graph import Builder, Copy, Graph, Input, Layer, tokens
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Copy, Graph, Input, Layer, tokens
 from rigmark.bench.ir.ops import OPS, BadGraph, Op
 from rigmark.bench.ir.training import OPTIMIZERS, Loss, Objective, Optimizer
 from rigmark.bench.ir.weights import INITIALISERS, initialiser

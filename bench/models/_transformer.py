@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rigmark.bench.ir.graph import Builder
+from rigmark.bench.ir.building import Builder
 
 INIT = "normal_0.02"         # of all matrices and embeddings in GPT-2 and BERT
 

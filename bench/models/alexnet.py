@@ -11,7 +11,8 @@ divide alpha by these 5, ours does, hence 5e-4. (bvlc_alexnet has k = 1 and divi
 
 from __future__ import annotations
 
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.training import Sgd
 
 

@@ -7,7 +7,8 @@ multiply-adds at 224. He initialisation (He et al. 2015).
 
 from __future__ import annotations
 
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.training import Sgd
 
 

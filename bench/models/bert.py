@@ -10,7 +10,8 @@ and residuals are, not of attention's weights. Adam with the paper's rate.
 
 from __future__ import annotations
 
-from rigmark.bench.ir.graph import INPUT, Builder, Graph, Input, tokens
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import INPUT, Graph, Input, tokens
 from rigmark.bench.ir.training import Adam
 from rigmark.bench.models._transformer import INIT, attention, feed_forward
 

@@ -12,7 +12,8 @@ other noise to be taken for real. Inference makes images.
 
 from __future__ import annotations
 
-from rigmark.bench.ir.graph import Builder, Graph, Input
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph, Input
 from rigmark.bench.ir.ops.elementwise import LeakyRelu, Negative, Softplus
 from rigmark.bench.ir.training import Adam, Objective
 

@@ -6,7 +6,8 @@ Source: Huang et al. 2017 (arXiv 1608.06993), table 1, with bottleneck and compr
 
 from __future__ import annotations
 
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.training import Sgd
 
 BLOCKS = (6, 12, 24, 16)

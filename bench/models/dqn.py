@@ -12,7 +12,8 @@ then the values of all actions in the state.
 
 from __future__ import annotations
 
-from rigmark.bench.ir.graph import INPUT, Builder, Copy, Graph, Input, tokens
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import INPUT, Copy, Graph, Input, tokens
 from rigmark.bench.ir.ops.elementwise import Multiply, Subtract
 from rigmark.bench.ir.ops.lookup import GatherElements
 from rigmark.bench.ir.ops.reduction import ReduceMax

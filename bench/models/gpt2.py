@@ -9,7 +9,8 @@ are, not of attention's weights; residual layers start like all others. Adam wit
 
 from __future__ import annotations
 
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.training import Adam
 from rigmark.bench.models._transformer import INIT, attention, feed_forward
 

@@ -7,7 +7,8 @@ reset after the product as cuDNN and PyTorch have it; 2,644,096 parameters. Stat
 
 from __future__ import annotations
 
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.training import Adam
 
 

@@ -8,7 +8,8 @@ Adam that of RMSProp. State begins at 0 in every sample.
 
 from __future__ import annotations
 
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.training import Adam
 
 

@@ -7,7 +7,8 @@ dropout of Srivastava et al. 2014. The published teaching networks "Deep MNIST" 
 
 from __future__ import annotations
 
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.training import Adam
 
 

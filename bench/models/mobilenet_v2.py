@@ -7,7 +7,8 @@ in place of RMSProp.
 
 from __future__ import annotations
 
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.ops.elementwise import Clip
 from rigmark.bench.ir.training import Sgd
 

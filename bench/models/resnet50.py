@@ -8,7 +8,8 @@ that torchvision, MLPerf and NVIDIA measure; the paper has it in the first 1 x 1
 
 from __future__ import annotations
 
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.models.resnet18 import projection, residual_network
 
 EXPANSION = 4

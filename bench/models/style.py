@@ -10,7 +10,8 @@ changes the weights; the weights of VGG-19 are random.
 
 from __future__ import annotations
 
-from rigmark.bench.ir.graph import Builder, Graph, Input
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph, Input
 from rigmark.bench.ir.ops.elementwise import Multiply, Subtract
 from rigmark.bench.ir.ops.products import Matmul
 from rigmark.bench.ir.ops.reduction import ReduceMean

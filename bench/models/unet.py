@@ -8,7 +8,8 @@ are, so that every pixel gets a class. Dropout of 0.5 ends the contracting path;
 
 from __future__ import annotations
 
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.training import Sgd
 
 LEVELS = 5

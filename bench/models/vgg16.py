@@ -8,7 +8,8 @@ of network (He et al. 2015, arXiv 1502.01852), needs none.
 
 from __future__ import annotations
 
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.training import Sgd
 
 STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))       # channels, convolutions

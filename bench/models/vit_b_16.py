@@ -7,7 +7,8 @@ is tuned to a task. Adam with the paper's momenta and a rate of its range.
 
 from __future__ import annotations
 
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.ops.arrangement import Expand
 from rigmark.bench.ir.training import Adam
 from rigmark.bench.models._transformer import INIT, attention, feed_forward

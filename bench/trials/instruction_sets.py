@@ -11,7 +11,8 @@ from typing import Any
 
 from rigmark.bench import datasets
 from rigmark.bench.enums import LEVELS, MIXED, NOT_PROVEN, Implementation, Isa, Mode, Outcome
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.training import Sgd
 from rigmark.bench.launch.workers import Workers
 from rigmark.bench.plan import axes

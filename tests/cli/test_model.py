@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from rigmark.bench.cli import app
 from rigmark.bench.errors import UserError
-from rigmark.bench.ir.graph import Builder
+from rigmark.bench.ir.building import Builder
 from rigmark.bench.ir.training import Sgd
 from rigmark.bench.ir.weights import initial_weights
 from rigmark.bench.networks import Network

@@ -10,7 +10,7 @@ import pytest
 from rigmark.bench import datasets, models
 from rigmark.bench.datasets import text
 from rigmark.bench.errors import UserError
-from rigmark.bench.ir.graph import Builder
+from rigmark.bench.ir.building import Builder
 from rigmark.bench.ir.training import Sgd
 
 lstm = importlib.import_module("rigmark.bench.models.lstm")

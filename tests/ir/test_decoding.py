@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from rigmark.bench import models
+from rigmark.bench.ir.building import Builder
 from rigmark.bench.ir.decoding import CACHED_ATTENTION, POSITIONS, decoding
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.ops import BadGraph
 from rigmark.bench.ir.training import Sgd
 from rigmark.bench.models import gpt2

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rigmark.bench import models
-from rigmark.bench.ir.graph import INPUT, Builder, Copy, Draw, Graph, Input, tokens
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import INPUT, Copy, Draw, Graph, Input, tokens
 from rigmark.bench.ir.ops import BadGraph, Op
 from rigmark.bench.ir.ops.comparison import Less, Where
 from rigmark.bench.ir.ops.elementwise import Relu, Sigmoid, Tanh

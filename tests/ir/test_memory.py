@@ -6,7 +6,8 @@ import pytest
 
 from rigmark.bench import models
 from rigmark.bench.ir import memory
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.memory import Formats, Memory
 from rigmark.bench.ir.ops.attention import Attention
 from rigmark.bench.ir.training import Adam, Loss, Sgd

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from rigmark.bench.ir import memory
-from rigmark.bench.ir.graph import Builder, Copy, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Copy, Graph
 from rigmark.bench.ir.ops import BadGraph
 from rigmark.bench.ir.reading import read
 from rigmark.bench.ir.training import Adam, Objective, Sgd

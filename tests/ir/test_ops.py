@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rigmark.bench.ir.graph import Builder
+from rigmark.bench.ir.building import Builder
 from rigmark.bench.ir.ops import (
     OPS,
     BadGraph,

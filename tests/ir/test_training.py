@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rigmark.bench import models
-from rigmark.bench.ir.graph import Builder
+from rigmark.bench.ir.building import Builder
 from rigmark.bench.ir.ops import BadGraph
 from rigmark.bench.ir.training import OWN, USUAL, Adam, AdamW, Sgd, optimizer_of
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from rigmark.bench import models
-from rigmark.bench.ir.graph import Builder, Graph, Input, tokens
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph, Input, tokens
 from rigmark.bench.ir.ops.comparison import Where
 from rigmark.bench.ir.training import Sgd
 from rigmark.bench.ir.weights import initial_weights, perturbed, synthetic_batch

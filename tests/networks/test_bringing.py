@@ -16,7 +16,7 @@ from rigmark.bench.builds import build
 from rigmark.bench.enums import Mode
 from rigmark.bench.errors import UnknownName, UserError
 from rigmark.bench.ir import weights as ir_weights
-from rigmark.bench.ir.graph import Builder
+from rigmark.bench.ir.building import Builder
 from rigmark.bench.ir.training import AdamW, Sgd
 from rigmark.bench.networks import Networks
 from rigmark.bench.networks.bringing import brought, kept

@@ -17,7 +17,8 @@ from rigmark.bench import datasets, models
 from rigmark.bench.builds import build as builds
 from rigmark.bench.enums import TIMED, Layout, Mode, Outcome, Precision, StartMethod, TrialKind
 from rigmark.bench.errors import UserError
-from rigmark.bench.ir.graph import INPUT, Builder, Input, tokens
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import INPUT, Input, tokens
 from rigmark.bench.ir.ops.comparison import Where
 from rigmark.bench.ir.training import Sgd
 from rigmark.bench.ir.weights import synthetic_batch

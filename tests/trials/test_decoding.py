@@ -11,7 +11,8 @@ import pytest
 from rigmark.bench import models
 from rigmark.bench.analysis.results.summary import results
 from rigmark.bench.enums import Mode, Outcome, TrialKind
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.ops.attention import Attention
 from rigmark.bench.ir.training import Sgd
 from rigmark.bench.models import gpt2

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rigmark.bench.ir.graph import Builder, Copy, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Copy, Graph
 from rigmark.bench.ir.training import Sgd
 from rigmark.bench.ir.weights import initial_weights, perturbed, synthetic_batch
 from rigmark.bench.worker import frameworks

@@ -1,16 +1,17 @@
 """From a Keras model to the plain form of a graph, with its weights: each call of a layer becomes a layer or more."""
 
 import inspect
-import re
 
 import numpy as np
 
+from ..layer_names import fresh
 from ..user_code import Refused, first_line
 from . import layers as tables
 from .values import Value, kind_of, shape_in_keras
 
 INPUT = "input"
 USUAL_OPTIMIZER = {"kind": "sgd", "learning_rate": 0.01, "momentum": 0.9}
+
 
 def imported(job, model, example):
     """(plain form, {key: float32 array}, what is told of the original, notes) of the model that a job names.
@@ -157,7 +158,7 @@ class Reader:
         if tensor.shape[0] is not None:
             raise Refused("input '%s' fixes its batch at %s, and networks here take any; leave batch_size out" % (
                 input_name(tensor), tensor.shape[0]))
-        name = INPUT if len(starts) == 1 else self.fresh(input_name(tensor))
+        name = INPUT if len(starts) == 1 else fresh(self._names, input_name(tensor))
         shape, dtype = list(tensor.shape[1:]), kind_of(tensor.dtype)
         draw, vocabulary = self._drawn_as(tensor, name, dtype, ends)
         is_image = len(shape) == 3 and draw == "normal" and self.keras.config.image_data_format() == "channels_last"
@@ -309,22 +310,12 @@ class Reader:
 
     # What calls ask for.
 
-    def fresh(self, name):
-        """The name as traces can carry it, numbered where it is taken."""
-        name = re.sub(r"[^A-Za-z0-9_.-]", "_", name).lstrip("_.-") or "layer"
-        found, number = name, 1
-        while found in self._names:
-            number += 1
-            found = "%s_%d" % (name, number)
-        self._names.add(found)
-        return found
-
     def path(self, name):
         return ".".join([*self._scopes, name])
 
     def add(self, name, op, inputs, attributes, outputs, weights):
         """Appends a layer and returns its values; ``weights`` are {its parameter: (variable or None, array)}."""
-        name = self.fresh(name)
+        name = fresh(self._names, name)
         parameters = [{"name": own, "key": self._key(name, own, variable, array)}
                       for own, (variable, array) in weights.items()]
         self.layers.append({

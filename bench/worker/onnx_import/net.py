@@ -2,11 +2,11 @@
 
 import collections
 import itertools
-import re
 
 import numpy as np
 
 from .. import registry
+from ..layer_names import fresh
 from . import Refused, operators
 from .folding import kind, said
 
@@ -158,13 +158,7 @@ class Net(object):
 
     def name(self, wanted):
         """A name for a layer, as traces can carry it, that no other has."""
-        name = re.sub(r"[^A-Za-z0-9_.-]+", ".", wanted).strip(".-_")[:120] or "layer"
-        unique, count = name, 1
-        while unique in self._names:
-            count += 1
-            unique = "%s_%d" % (name, count)
-        self._names.add(unique)
-        return unique
+        return fresh(self._names, wanted, ".")
 
     def add(self, name, op, inputs, attributes, outputs, parameters=None):
         """The values that a new layer gives; ``outputs`` are as they must come out, ``parameters`` its weights."""

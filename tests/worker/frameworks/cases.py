@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rigmark.bench.ir.graph import Builder, Copy, Graph, Input, Shape, tokens
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Copy, Graph, Input, Shape, tokens
 from rigmark.bench.ir.ops.arrangement import Expand, Join, Pad, Permute, Regroup, Slice, Split, Tile
 from rigmark.bench.ir.ops.attention import Attention, LogSoftmax, Rotary
 from rigmark.bench.ir.ops.comparison import And, Cast, Equal, Greater, GreaterEqual, Less, LessEqual, Not, Or, Where

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.training import Sgd
 
 

@@ -9,7 +9,8 @@ import math
 import random
 from collections.abc import Callable
 
-from rigmark.bench.ir.graph import Builder, Graph, Input, tokens
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph, Input, tokens
 from rigmark.bench.ir.ops import OPS, BadGraph, Op, Shape
 from rigmark.bench.ir.training import Sgd
 

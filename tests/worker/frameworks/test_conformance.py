@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.ops import OPS
 from rigmark.bench.ir.training import Sgd
 from rigmark.bench.ir.weights import initial_weights, perturbed, synthetic_batch

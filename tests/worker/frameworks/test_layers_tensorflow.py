@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.training import Sgd
 from rigmark.bench.ir.weights import initial_weights, synthetic_batch
 from rigmark.bench.worker.frameworks import Unsupported

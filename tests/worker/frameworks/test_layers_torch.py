@@ -13,7 +13,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from rigmark.bench.ir.graph import Builder, Graph  # noqa: E402
+from rigmark.bench.ir.building import Builder  # noqa: E402
+from rigmark.bench.ir.graph import Graph  # noqa: E402
 from rigmark.bench.ir.training import Sgd  # noqa: E402
 from rigmark.bench.ir.weights import initial_weights, synthetic_batch  # noqa: E402
 from rigmark.bench.worker import frameworks  # noqa: E402

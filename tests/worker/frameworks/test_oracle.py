@@ -10,7 +10,8 @@ import scipy.ndimage
 import scipy.signal
 import scipy.special
 
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.ops import OPS
 from rigmark.bench.ir.training import Adam, AdamW, Optimizer, Sgd
 from rigmark.bench.ir.weights import initial_weights, perturbed, synthetic_batch

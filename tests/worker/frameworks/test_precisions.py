@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from rigmark.bench.enums import Precision
-from rigmark.bench.ir.graph import Builder, Graph
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.ops import Op, Shape
 from rigmark.bench.ir.ops.convolution import Conv2d, ConvTranspose2d
 from rigmark.bench.ir.ops.elementwise import PRelu

@@ -14,7 +14,8 @@ import pytest
 from rigmark.bench.builds import worker_package
 from rigmark.bench.builds.build import Build
 from rigmark.bench.enums import Mode, Outcome, Precision
-from rigmark.bench.ir.graph import INPUT, Builder, Graph, Input
+from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import INPUT, Graph, Input
 from rigmark.bench.ir.ops.comparison import Where
 from rigmark.bench.ir.training import Adam, Sgd
 from rigmark.bench.ir.weights import initial_weights, perturbed, synthetic_batch
