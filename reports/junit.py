@@ -84,7 +84,8 @@ def _suite(name: str, tests: Sequence[Test]) -> str:
 
 def _mark(case: CaseVerdict) -> tuple[str, str]:
     if case.verdict is Verdict.SLOWER:
-        return "failure", f"{said(case)}: {change_of(case)}"
+        cause = f"; {case.cause.text}" if case.cause else ""
+        return "failure", f"{said(case)}: {change_of(case)}{cause}"
     if case.has_failed:
         return "error", outlook(case) or "; ".join(case.doubts)
     if case.verdict in (Verdict.INCONCLUSIVE, Verdict.TOO_NOISY, None):

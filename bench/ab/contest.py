@@ -3,7 +3,8 @@
 A side is a build of builds.toml or a git revision of the user's project. Every case of a suite gets a pair, in an order
 drawn from the name of the session, then another pair, until its verdict is final or the budget is spent. Verdicts are
 made at the numbers of pairs that bench.analysis.statistics.decision names, so that stopping early does not raise the
-error rate. Every pair is stored at once, and the same command continues from there.
+error rate. Every pair is stored at once, and the same command continues from there. Then both sides of what became
+slower or faster have their layers timed, again in pairs, so that the cause can be told.
 
 If the base is a folder of stored results, nothing can be paired: the new side is timed as ``rigmark run`` does it.
 """
@@ -11,8 +12,9 @@ If the base is a folder of stored results, nothing can be paired: the new side i
 from __future__ import annotations
 
 import contextlib
+import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,12 @@ from typing import Any
 import pandas as pd
 
 from rigmark.bench.ab.rounds import FAILURES_AT_MOST, Rounds
+from rigmark.bench.analysis.causes.layers import PAIRS as PROFILES
+from rigmark.bench.analysis.causes.network import with_cause
 from rigmark.bench.analysis.comparison import pairs as judging
 from rigmark.bench.analysis.comparison.sides import across, case_label, compare_sides
 from rigmark.bench.analysis.comparison.verdicts import CaseVerdict, Verdicts
-from rigmark.bench.analysis.statistics.decision import Decision
+from rigmark.bench.analysis.statistics.decision import Decision, Verdict
 from rigmark.bench.builds import build as builds_module
 from rigmark.bench.builds import revisions
 from rigmark.bench.builds.build import Build
@@ -39,7 +43,7 @@ from rigmark.bench.plan.schedule import Trial, plan, proof_case
 from rigmark.bench.plan.sweep import Sweep
 from rigmark.bench.runner.runner import FAILS_AGAIN, Runner
 from rigmark.bench.runner.tally import Progress, Tally
-from rigmark.bench.store.record import BASE, NEW
+from rigmark.bench.store.record import BASE, NEW, SIDES
 from rigmark.bench.store.store import RECORDS, Store, existing
 from rigmark.bench.store.stored import Pair, StoredRecord
 from rigmark.bench.trials.context import Base
@@ -54,6 +58,9 @@ NOTE_UNPAIRED = ("The base is stored results, so nothing is paired: the sides we
 NOTE_IDLE = "{project} is not used by {frameworks}, whose cases were left out: no commit of it can change them."
 
 KINDS = ("build", "results", "rev")
+
+CAUSE_SHARE = 0.25           # of the budget, which telling causes may take beyond it
+PROFILE = {"min_time_s": 0.3, "warm_up_max_s": 1.0, "max_time_s": 5.0}       # of a layer trial, at the most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +165,7 @@ class Attempt:
     case: Case
     timing: Timing
     records: list[StoredRecord] = field(default_factory=list)
+    profiles: list[StoredRecord] = field(default_factory=list)       # layer trials of both sides
     is_decided: bool = False
 
     @property
@@ -171,6 +179,11 @@ class Attempt:
     @property
     def failures(self) -> list[StoredRecord]:
         return [record for record in self.records if record.outcome is not Outcome.OK]
+
+    @property
+    def cannot_be_profiled(self) -> bool:
+        """Whether timing its layers failed."""
+        return any(record.outcome is not Outcome.OK for record in self.profiles)
 
     @property
     def is_open(self) -> bool:
@@ -196,13 +209,13 @@ class Contest:
     def __init__(
         self, store: Store, base: Side, new: Side, sweeps: Sequence[Sweep], *, suite: str, command: str, session: str,
         budget_s: float, clock: Clock = Clock.WALL, deadline_s: float, only: Callable[[Case], bool] | None = None,
-        networks: Networks | None = None,
+        networks: Networks | None = None, has_causes: bool = True,
     ):
-        """``only`` selects cases; ``networks`` as for a Runner. Raises UserError if no case can be paired, or if the
-        clock is not valid for one of them.
+        """``only`` selects cases; ``networks`` as for a Runner; ``has_causes``: whether causes are told. Raises
+        UserError if no case can be paired, or if the clock is not valid for one of them.
         """
         self._store, self._base, self._new = store, base, new
-        self._budget_s, self._clock = budget_s, clock
+        self._budget_s, self._clock, self._has_causes = budget_s, clock, has_causes
         self.tally = Tally()             # of all that was run
         self._settings: dict[str, Any] = {
             "suite": suite, "command": command, "session": session, "deadline_s": deadline_s, "networks": networks,
@@ -229,7 +242,11 @@ class Contest:
                 for runner, measured in ((base, self._base), (new, self._new)):
                     self.tally += runner.run(self._proofs(measured.build.name), progress)
                 self.decisions(self._budget_s)       # imports what judging needs before the budget starts
-                self._measure(new, progress, monotonic() + self._budget_s, monotonic)
+                until = monotonic() + self._budget_s
+                self._measure(new, progress, until, monotonic)
+                if self._has_causes:
+                    until = max(until, monotonic() + CAUSE_SHARE * self._budget_s)
+                    self._profile({BASE: base, NEW: new}, progress, until, monotonic)
         return self.verdicts()
 
     def _runner(self, measured: Side, base: Base | None = None) -> Runner:
@@ -261,6 +278,37 @@ class Contest:
 
         self._rounds.run(pair, until, monotonic)
 
+    def _profile(
+        self, runners: Mapping[str, Runner], progress: Progress, until: float, monotonic: Callable[[], float]
+    ) -> None:
+        """Times the layers of both sides in pairs, where a case is slower or faster; stored profiles are used again."""
+        decided, _ = self._rounds.final()
+        changed = [attempt for attempt, decision in zip(self.attempts, decided, strict=True)
+                   if decision and decision.verdict in (Verdict.SLOWER, Verdict.FASTER)]
+        longest_s = 0.0
+        for repetition in range(PROFILES):
+            for attempt in changed:
+                coin = random.Random(f"{self._settings['session']}/{repetition}/{attempt.case.label}")
+                trials = {side: self._profile_trial(attempt, side, repetition) for side in coin.sample(SIDES, 2)}
+                is_stored = all(runners[side].is_settled(trial) for side, trial in trials.items())
+                if attempt.cannot_be_profiled or (not is_stored and monotonic() + longest_s > until):
+                    continue
+                started = monotonic()
+                for side, trial in trials.items():
+                    tally = runners[side].run([trial], progress)
+                    self.tally += tally
+                    if tally.stored or tally.already_there:
+                        attempt.profiles.append(self._store.get(runners[side].key(trial)))
+                longest_s = max(longest_s, monotonic() - started)
+
+    def _profile_trial(self, attempt: Attempt, side: str, repetition: int) -> Trial:
+        build = (self._base if side == BASE else self._new).build.name
+        timing = {name: min(most, getattr(attempt.timing, name)) for name, most in PROFILE.items()}
+        return Trial(
+            kind=TrialKind.LAYERS, case=replace(attempt.case, build=build), repetition=repetition,
+            timing=replace(attempt.timing, **timing),
+        )
+
     def decisions(self, left_s: float, clock: Clock | None = None) -> list[Decision | None]:
         """The decisions on all cases, judged together; see Rounds.decisions."""
         return self._rounds.decisions(left_s, clock)
@@ -289,12 +337,15 @@ class Contest:
         if decision is None:
             return CaseVerdict(label=label, facts=case, verdict=None, reason=tr(judging.BLIND_CLOCK), has_failed=True)
         identity = attempt.records[-1].identity
-        return judging.case_verdict(
+        verdict = judging.case_verdict(
             label, case, attempt.pairs, decision, twin, clock=self._clock,
             has_failed=has_failed, seconds_per_pair=attempt.seconds_per_pair,
             differs=judging.differences(identity),
             doubts=[f"{len(attempt.failures)} of {len(attempt.records)} pairs failed, {why}"] if why else [],
         )
+        if not self._has_causes:
+            return verdict
+        return with_cause(verdict, identity, attempt.pairs, attempt.profiles, self._clock)
 
 
 def _cases(sweeps: Sequence[Sweep], build: str) -> list[tuple[Case, Timing]]:

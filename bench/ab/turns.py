@@ -10,7 +10,7 @@ import math
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ import msgspec
 
 from rigmark.bench.ab.kinds import Ending, Kind, Turn, TurnFailed, TurnSkipped
 from rigmark.bench.ab.rounds import FAILURES_AT_MOST, Rounds
+from rigmark.bench.analysis.causes.command import Seen, Sides, of_contestants, with_cause
 from rigmark.bench.analysis.comparison import numbers
 from rigmark.bench.analysis.comparison.numbers import Numbers, Quantity
 from rigmark.bench.analysis.comparison.pairs import CONTENDED, OPEN
@@ -43,6 +44,7 @@ class Case:
     is_decided: bool = False
     pairs: list[Numbers] = field(default_factory=list)
     cpu_pairs: list[Numbers] | None = field(default_factory=list)    # None: CPU time is not known, or not of this case
+    seen: list[Seen] = field(default_factory=list)
 
     def log_speed_ups(self, clock: Clock) -> list[float] | None:
         """By CPU time only where wall time is judged: it is the check of that, not a number of its own."""
@@ -52,6 +54,9 @@ class Case:
 
     def add(self, turns: dict[str, list[Turn]]) -> None:
         self.pairs.append(Numbers(**{side: tuple(t.numbers[self.label] for t in turns[side]) for side in SIDES}))
+        self.seen.append(Seen(
+            memory_bytes=_means(turns, "largest_process_bytes"), switches=_means(turns, "switches"),
+        ))
         times = {side: [turn.cpu_time_s for turn in turns[side]] for side in SIDES}
         known = {side: tuple(t for t in times[side] if t is not None and t > 0) for side in SIDES}
         if self.cpu_pairs is not None and self.quantity.is_time and all(
@@ -78,6 +83,7 @@ class Unit:
     turns_per_pair: int = 0                              # 0: not warmed up
     seconds: list[float] = field(default_factory=list)
     is_skipped: bool = False
+    sides: Sides | None = None                           # None: causes are not asked for
 
     @property
     def is_open(self) -> bool:
@@ -102,13 +108,13 @@ class Turns:
 
     def __init__(
         self, kind: Kind, *, names: tuple[str, str], seed: str, budget_s: float, warm_ups: int,
-        store: Callable[[dict[str, Any]], None],
+        store: Callable[[dict[str, Any]], None], has_causes: bool = True,
     ):
-        """``store`` is called with the record as plain data after every pair, and before the first. ``seed`` decides
-        all orders.
+        """``has_causes``: whether causes are told. ``store`` is called with the record as plain data after every pair,
+        and before the first. ``seed`` decides all orders.
         """
         self._kind, self._names, self._seed, self._budget_s = kind, names, seed, budget_s
-        self._warm_ups, self._store = warm_ups, store
+        self._warm_ups, self._store, self._has_causes = warm_ups, store, has_causes
         self._units: list[Unit] = []
         self._pairs: list[dict[str, Any]] = []
         self._coin = random.Random(seed)
@@ -133,6 +139,10 @@ class Turns:
                     return is_in_time
 
                 self._rounds.run(pair, monotonic() + self._budget_s, monotonic)
+                plain = self._kind.plain()
+                if self._has_causes and all(side in plain for side in SIDES):
+                    for unit in self._units:
+                        unit.sides = of_contestants(plain[BASE], plain[NEW])
         except TurnFailed as error:
             return self._verdicts([CaseVerdict(
                 label=str(self._kind.plain()["label"]), facts={}, verdict=None, has_failed=True,
@@ -206,10 +216,13 @@ def stored_verdicts(
         only[NEW] |= {*contest.only.get("new", [])}
         of_contest: dict[str, Unit] = {}
         for pair in contest.pairs:
-            unit = of_contest.setdefault(pair.unit, Unit(name=pair.unit))
+            unit = of_contest.setdefault(pair.unit, Unit(name=pair.unit, sides=of_contestants(
+                *(msgspec.structs.asdict(side) for side in (contest.base, contest.new))
+            )))
             turns = {side: [Turn(
                 numbers=turn.numbers, wall_time_s=turn.wall_time_s, cpu_time_s=turn.cpu_time_s,
-                facts={"left_behind": turn.left_behind},
+                facts={"left_behind": turn.left_behind, "largest_process_bytes": turn.largest_process_bytes,
+                       "switches": turn.switches},
             ) for turn in of_side] for side, of_side in ((BASE, pair.base), (NEW, pair.new))}
             if pair.failure is not None:
                 unit.failures.append(Failure(side=pair.failure.side, error=TurnFailed(
@@ -266,10 +279,20 @@ def _case_verdict(
     if ratio is not None and ratio > CONTENDED and decision.verdict in OPEN:
         doubts.append(f"wall time is {ratio:.2f} times CPU time: it waited, or other processes took a share of its "
                       "cores; --clock cpu is disturbed less")
-    return numbers.case_verdict(
+    verdict = numbers.case_verdict(
         case.label, case.quantity, case.pairs, decision, facts={}, has_failed=bool(unit.failures),
         doubts=tuple(doubts), seconds_per_pair=unit.seconds_per_pair,
     )
+    return verdict if unit.sides is None else with_cause(verdict, case.pairs, case.cpu_pairs, case.seen, unit.sides)
+
+
+def _means(turns: Mapping[str, Sequence[Turn]], fact: str) -> tuple[float, float] | None:
+    """The mean of a fact over the turns of each side; None where a turn does not state it."""
+    values = [[turn.facts.get(fact) for turn in turns[side]] for side in SIDES]
+    if any(value is None for of_side in values for value in of_side):
+        return None
+    base, new = (sum(map(float, filter(None, of_side))) / len(of_side) for of_side in values)
+    return base, new
 
 
 def turns_per_pair(wall_times_s: list[float]) -> int:

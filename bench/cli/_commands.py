@@ -67,7 +67,7 @@ def decided(
     commands: tuple[Words, Words], names: tuple[str | None, str | None], results: Path, *, what: str,
     metric: tuple[str | None, str | None, str | None], is_google: bool, lower: bool, higher: bool, margin: float | None,
     same_output: bool, warm_ups: int, build_command: str | None, clock: Clock, beneath: str, threads: str | None,
-    budget_s: float, timeout_s: float,
+    budget_s: float, timeout_s: float, has_causes: bool,
 ) -> Verdicts:
     """The verdict on two commands, or one in two revisions or builds; after an interrupt the finished pairs are stored.
 
@@ -95,12 +95,16 @@ def decided(
         timeout_s=timeout_s, build_command=build_command, cpus=_cpus(threads),
     )
     contest = kinds.load("command")(*sides, settings, Path.cwd(), say)       # type: ignore[call-arg]
-    return _judged(contest, (sides[0].name, sides[1].name), results, budget_s=budget_s, warm_ups=warm_ups)
+    return _judged(
+        contest, (sides[0].name, sides[1].name), results, budget_s=budget_s, warm_ups=warm_ups,
+        has_causes=has_causes,
+    )
 
 
 def of_suite(
     kind: str, path: Path, names: tuple[str | None, str | None], results: Path, *, bench: str | None,
     build_command: str | None, beneath: str, threads: str | None, budget_s: float, timeout_s: float,
+    has_causes: bool,
 ) -> Verdicts:
     """The verdicts on the benchmarks of a suite in two revisions or builds; ``kind`` is a file of bench.ab.kinds.
 
@@ -143,10 +147,13 @@ def of_suite(
     base, new = sides
     return _judged(
         module.KIND(suite, base, new, settings, say), (base.name, new.name), results, budget_s=budget_s, warm_ups=1,
+        has_causes=has_causes,
     )
 
 
-def _judged(contest: Kind, names: tuple[str, str], results: Path, *, budget_s: float, warm_ups: int) -> Verdicts:
+def _judged(
+    contest: Kind, names: tuple[str, str], results: Path, *, budget_s: float, warm_ups: int, has_causes: bool
+) -> Verdicts:
     """The verdicts of a contest, which is stored; after an interrupt too."""
     from rigmark.bench.ab.turns import Turns
     from rigmark.bench.host import limits
@@ -165,7 +172,7 @@ def _judged(contest: Kind, names: tuple[str, str], results: Path, *, budget_s: f
     }
     turns = Turns(
         contest, names=names, seed=identity, budget_s=budget_s, warm_ups=warm_ups,
-        store=lambda plain: file.write({**facts, **plain}),
+        store=lambda plain: file.write({**facts, **plain}), has_causes=has_causes,
     )
     try:
         with store.measuring(), BudgetProgress(budget_s) as progress:

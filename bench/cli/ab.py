@@ -94,6 +94,9 @@ def command(
     package: Annotated[
         list[str] | None, typer.Option(help="Another package to install for a git revision; may be repeated.")
     ] = None,
+    cause: Annotated[
+        bool, typer.Option("--cause/--no-cause", help="Also tell the cause; it may take a quarter of the budget more.")
+    ] = True,
     timeout: Annotated[float, typer.Option(help="Seconds after which a worker or command is killed.")] = 600.0,
     results: Annotated[Path, typer.Option(help="Results folder.")] = Path("results"),
     session: Annotated[
@@ -163,6 +166,7 @@ def command(
         verdicts = _commands.of_suite(
             kind, path, (base, new), results, bench=bench, build_command=build_command, beneath=beneath,
             threads=threads, budget_s=budget_s, timeout_s=timeout,
+            has_causes=cause,
         )
         show(verdicts, medium, output, junit)
         raise typer.Exit(conclude(verdicts))
@@ -176,7 +180,7 @@ def command(
             commands, (base, new), results, what=what, metric=(metric, metric_json, take),
             is_google=metric_google, lower=lower, higher=higher,
             margin=margin, same_output=same_output, warm_ups=warm_up, build_command=build_command, clock=clock,
-            beneath=beneath, threads=threads, budget_s=budget_s, timeout_s=timeout,
+            beneath=beneath, threads=threads, budget_s=budget_s, timeout_s=timeout, has_causes=cause,
         )
         show(verdicts, medium, output, junit)
         raise typer.Exit(conclude(verdicts))
@@ -189,7 +193,7 @@ def command(
         session = sessions.unused(store.trials().table)
     verdicts = decided(
         base, new, sweeps, store, beneath=beneath, packages=tuple(package or ()), clock=clock, suite=suite,
-        session=session, budget_s=budget_s, deadline_s=timeout,
+        session=session, budget_s=budget_s, deadline_s=timeout, has_causes=cause,
     )
     show(verdicts, medium, output, junit)
     raise typer.Exit(conclude(verdicts))
@@ -234,6 +238,7 @@ def decided(
         elif clock is not Clock.WALL:
             raise UserError("stored results are compared by wall time; leave --clock out")
         else:
+            settings.pop("has_causes", None)     # nothing is paired
             verdicts, tally = ab.against_stored(
                 store.create(), first, second, sweeps, names=(base, new), progress=progress, **settings
             )

@@ -68,7 +68,9 @@ def command(
     medium = medium_of(format, output, json=json)
     paired = stored_pairs(base, new, results)
     if paired is not None:
-        verdicts = compare_pairs(paired.records, names=(base, new), clock=clock, problems=paired.problems)
+        verdicts = compare_pairs(
+            paired.records, names=(base, new), clock=clock, problems=paired.problems, profiles=paired.profiles,
+        )
         show(verdicts, medium, output, junit)
         raise typer.Exit(conclude(verdicts))
     contests, unread = stored_contests(base, new, results)
@@ -135,6 +137,7 @@ class Paired:
     """Stored pairs of two builds."""
 
     records: list[StoredRecord]
+    profiles: list[StoredRecord]         # layer trials of these builds
     problems: tuple[str, ...]
 
 
@@ -152,7 +155,15 @@ def stored_pairs(base: str, new: str, results: Path) -> Paired | None:
         record for record in records
         if (base_of := record.identity.base) and base_of.name in sides[0] and record.identity.case.build in sides[1]
     ]
-    return Paired(records=fitting, problems=trials.problems) if fitting else None
+    if not fitting:
+        return None
+    builds = {name for record in fitting if record.identity.base
+              for name in (record.identity.base.name, record.identity.case.build)}
+    is_profile = (trials.table.kind == TrialKind.LAYERS) & trials.table.build.isin(builds)
+    return Paired(
+        records=fitting, profiles=[store.get(identity) for identity in trials.table[is_profile].id],
+        problems=trials.problems,
+    )
 
 
 def stored_contests(base: str, new: str, results: Path) -> tuple[list[Contest], tuple[str, ...]]:

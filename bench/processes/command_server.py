@@ -89,10 +89,11 @@ class Usage:
     """What the kernel counted of processes that have ended."""
 
     def __init__(self) -> None:
-        self.cpu_time_s, self.largest_bytes = 0.0, 0
+        self.cpu_time_s, self.largest_bytes, self.switches = 0.0, 0, 0
 
     def add(self, used: resource.struct_rusage) -> None:
         self.cpu_time_s += used.ru_utime + used.ru_stime
+        self.switches += used.ru_nivcsw
         self.largest_bytes = max(self.largest_bytes, used.ru_maxrss * MAXRSS_UNIT)
 
 
@@ -186,7 +187,7 @@ def attend(
     return {
         "wall_time_s": wall_time_s, "cpu_time_s": usage.cpu_time_s, "is_late": is_late, "left_behind": left_behind,
         "exit_code": -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status),
-        "largest_process_bytes": usage.largest_bytes, "group_bytes": sampled or None,
+        "largest_process_bytes": usage.largest_bytes, "switches": usage.switches, "group_bytes": sampled or None,
         "floor_bytes": own_bytes(),
     }
 

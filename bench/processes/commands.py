@@ -43,6 +43,7 @@ class Ran:
     cpu_time_s: float                    # of all its processes
     largest_process_bytes: int           # peak resident memory of that process of it which had most
     group_bytes: int | None              # peak of all its processes together, sampled; None: not asked, or too short
+    switches: int                        # how often the system took it from a core while it could have run
     floor_bytes: int                     # a peak below this cannot be seen
     exit_code: int                       # negative: the number of the signal that killed it
     is_late: bool                        # it was killed since it did not end in time

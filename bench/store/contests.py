@@ -18,7 +18,7 @@ from rigmark.bench.errors import UserError
 from rigmark.bench.host import files, secrets
 from rigmark.bench.host.plain import encodable
 from rigmark.bench.store import reading, sealing
-from rigmark.bench.store.stored import Checksum, Index, Number, Part, Seconds, Side, Time
+from rigmark.bench.store.stored import Checksum, Count, Index, Number, Part, Seconds, Side, Time
 
 CONTESTS = "contests"
 SCHEMA = 2                   # 2: cases with quantities of their own
@@ -39,6 +39,9 @@ class Contestant(Part, frozen=True, kw_only=True):
     command: str
     commit: str | None = None
     build: str | None = None
+    interpreter: str | None = None
+    variables: dict[str, str] = msgspec.field(default_factory=dict)
+    packages: dict[str, str] | None = None       # by name, with "Python"; None: not known, or no Python
 
 
 class Turn(Part, frozen=True, kw_only=True):
@@ -46,6 +49,8 @@ class Turn(Part, frozen=True, kw_only=True):
     wall_time_s: Time
     cpu_time_s: Seconds | None
     left_behind: Index = 0
+    largest_process_bytes: Count | None = None
+    switches: Count | None = None                # how often it was taken from a core while it could have run
 
 
 class Failed(Part, frozen=True, kw_only=True):

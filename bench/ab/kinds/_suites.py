@@ -28,6 +28,7 @@ from rigmark.bench.host import files, secrets
 from rigmark.bench.host.workfolder import working_folder
 from rigmark.bench.processes import suites
 from rigmark.bench.processes.commands import Command, Commands, found
+from rigmark.bench.processes.installed import packages
 from rigmark.bench.processes.suites import Ended, SuiteProcess
 from rigmark.bench.store.record import BASE, NEW, SIDES
 
@@ -363,6 +364,7 @@ class SuiteContest(Kind):
             "name": secrets.hidden(side.name), "command": interpreter, "interpreter": interpreter,
             "commit": side.revision and side.revision.commit, "build": side.build.name,
             "folder": str(self._of.benchmarks),
+            "packages": packages(interpreter, self._of.benchmarks, os.environ) if ready else None,
         }
 
     def notes(self) -> tuple[str, ...]:

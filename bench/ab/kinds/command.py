@@ -26,6 +26,7 @@ from rigmark.bench.host import secrets
 from rigmark.bench.host.workfolder import working_folder
 from rigmark.bench.machine import hardware
 from rigmark.bench.processes.commands import Command, Commands, Ran, found
+from rigmark.bench.processes.installed import is_python, packages
 from rigmark.bench.store.record import BASE, NEW, SIDES
 
 SHELL_ONLY = frozenset({"|", "||", "&", "&&", ";", "<", ">", ">>", "2>", "2>&1"})
@@ -136,7 +137,8 @@ class CommandContest(Kind):
             numbers=self._numbers(ran), wall_time_s=ran.wall_time_s, cpu_time_s=ran.cpu_time_s if is_wall else None,
             facts={
                 "cpu_time_of_all_s": ran.cpu_time_s, "largest_process_bytes": ran.largest_process_bytes,
-                "group_bytes": ran.group_bytes, "left_behind": ran.left_behind, "stdout_bytes": ran.stdout_bytes,
+                "group_bytes": ran.group_bytes, "left_behind": ran.left_behind,
+                "switches": ran.switches, "stdout_bytes": ran.stdout_bytes,
             },
         )
 
@@ -218,6 +220,7 @@ class CommandContest(Kind):
             "folder": str(ready.cwd if ready else self._folder), "commit": side.revision and side.revision.commit,
             "build": side.build and side.build.name, "interpreter": side.build and side.build.interpreter,
             "variables": hardware.variables(ready.environment) if ready else {},
+            "packages": packages(ready.path, ready.cwd, ready.environment) if ready and is_python(ready.path) else None,
         }
 
     def doubts(self, case: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from rigmark.bench.analysis.causes.network import with_cause
 from rigmark.bench.analysis.comparison.pairs import (
     BLIND_CLOCK,
     case_verdict,
@@ -69,8 +70,10 @@ def _apart(members: Records, others: Sequence[Records]) -> str:
 
 def compare_pairs(
     records: Sequence[StoredRecord], *, names: tuple[str, str], clock: Clock = Clock.WALL, problems: Sequence[str] = (),
+    profiles: Sequence[StoredRecord] = (),
 ) -> Verdicts:
-    """The verdicts on every case with pairs in these records, judged together.
+    """The verdicts on every case with pairs in these records, judged together; ``profiles`` are layer trials that tell
+    causes.
 
     By CPU time only cases of one thread on the CPU are judged.
     """
@@ -104,9 +107,10 @@ def compare_pairs(
             verdicts.append(replace(case, has_failed=True, reason=tr(BLIND_CLOCK)))
             continue
         twin = twins.get(label) if clock is Clock.WALL else None
-        verdicts.append(case_verdict(
+        verdict = case_verdict(
             label, case.facts, measured[label], decided[label], twin, clock=clock,
             has_failed=case.has_failed, differs=case.differs, doubts=case.doubts,
             seconds_per_pair=float(np.mean([record.wall_time_s for record in members])),
-        ))
+        )
+        verdicts.append(with_cause(verdict, identity, measured[label], profiles, clock))
     return Verdicts(base=names[0], new=names[1], cases=tuple(verdicts), problems=tuple(problems))

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from rigmark.bench.analysis.causes.cause import Cause
 from rigmark.bench.analysis.statistics.decision import DELTA, FALSE_ALARMS, Decision, Verdict
 from rigmark.bench.analysis.statistics.estimate import Estimate
 from rigmark.bench.document import formatting
@@ -86,6 +87,7 @@ class CaseVerdict:
     doubts: tuple[str, ...] = ()
     seconds_per_pair: float | None = None
     judged: Judged | None = None         # None: the time of a step
+    cause: Cause | None = None           # None: not slower or faster, or not asked for
 
     @property
     def change(self) -> float | None:
@@ -110,7 +112,7 @@ class CaseVerdict:
             "pairs": decision and decision.pairs, "about_more_pairs": decision and decision.about_more_pairs,
             "about_more_s": self.about_more_s, "visible_change": decision and decision.visible, "reason": self.reason,
             "has_failed": self.has_failed, "differs": list(self.differs), "doubts": list(self.doubts),
-            **self._plain_judged(),
+            "cause": self.cause and self.cause.plain(), **self._plain_judged(),
         }
 
     def _plain_judged(self) -> dict[str, Any]:
@@ -286,6 +288,9 @@ def document(verdicts: Verdicts) -> Document:
         )
         table = _table("same", tr("Cases that are the same"), same, of_steps=verdicts.of_steps)
         blocks.append(Fold(title=title, blocks=(table,)))
+    causes = [tr("Cause, {case}: {text}", case=case.label, text=case.cause.text) for case in rest if case.cause]
+    if causes:
+        blocks.append(Items(texts=tuple(causes)))
     unlike = [f"{case.label}: {'; '.join(case.differs)}" for case in verdicts.cases if case.differs]
     if unlike:
         blocks.append(Fold(title=tr("What differs between the sides"), blocks=(Items(texts=tuple(unlike)),)))
