@@ -186,7 +186,8 @@ def stored_contests(base: str, new: str, results: Path) -> tuple[list[Contest], 
             commit == side.commit if side.commit is not None else name == side.name
             for side, name, commit in zip(sides, hidden, commits, strict=True)
         ):
-            latest[contest.label, contest.quantity.name, sides, tuple(contest.cpus)] = contest
+            named = [(side.name, side.command, side.commit, side.build) for side in sides]
+            latest[contest.label, contest.quantity.name, *named, tuple(contest.cpus)] = contest
     return list(latest.values()), problems
 
 
