@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from rigmark.bench.builds import build
 from rigmark.bench.errors import UserError
 from rigmark.bench.networks.bringing import brought
 from rigmark.bench.networks.forms import Options
+from rigmark.bench.worker.jobs import import_model
 
 pytest.importorskip("torch")
 
@@ -40,22 +39,32 @@ def test_a_factory_is_brought_and_agrees_with_the_module_itself(tmp_path: Path, 
 MODEL = """
 import keras
 def make():
-    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "tanh", name="a"), keras.layers.Dense(2)])
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "tanh", name="a"), keras.layers.Dense(2, name="b")])
 """
 
 
-def test_a_factory_may_give_a_keras_model_and_a_file_that_keras_saved_is_brought(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    pytest.importorskip("keras")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:keras.*")
+def test_a_file_that_keras_saved_is_brought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    keras = pytest.importorskip("keras")
     monkeypatch.chdir(tmp_path)
-    Path("net.py").write_text(MODEL, encoding="utf-8")
-    saved = subprocess.run([sys.executable, "-c", "import net; net.make().save('net.keras')"], check=False)
-    assert saved.returncode == 0
+    keras.Sequential([
+        keras.Input((3,)), keras.layers.Dense(4, "tanh", name="a"), keras.layers.Dense(2, name="b")
+    ]).save("net.keras")
 
-    for reference in ("net.py:make", "net.keras"):
-        network = brought([reference], Options(), build.load(), tmp_path / "kept")[reference]
+    network = brought(["net.keras"], Options(), build.load(), tmp_path / "kept")["net.keras"]
 
-        assert [layer.name for layer in network.graph.layers] == ["a", "a.tanh", "dense"]
-        assert network.agreement is not None
-        assert network.agreement.startswith("output differs from the model's predict by ")
+    assert [layer.name for layer in network.graph.layers] == ["a", "a.tanh", "b"]
+    assert network.agreement is not None
+    assert network.agreement.startswith("output differs from the model's predict by ")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:keras.*")
+def test_a_factory_may_give_a_keras_model(tmp_path: Path):
+    pytest.importorskip("keras")
+    (tmp_path / "gives_keras.py").write_text(MODEL, encoding="utf-8")
+    asked = {"source": "gives_keras.py", "factory": "make", "folder": str(tmp_path), "name": "net"}
+
+    answer = import_model.run(asked, str(tmp_path), None)
+
+    assert ["a", "a.tanh", "b"] == [layer["name"] for layer in answer["graph"]["layers"]]
+    assert "keras" == answer["original"]["library"]

@@ -19,9 +19,9 @@ from rigmark.bench.models import gpt2
 from rigmark.bench.plan.schedule import Trial
 from rigmark.bench.runner.tally import Tally
 from rigmark.bench.store.store import Store
-from rigmark.bench.trials import jobs
+from rigmark.bench.trials import jobs, parity
 from rigmark.bench.trials.inputs import Inputs
-from rigmark.bench.worker import generation
+from rigmark.bench.worker import frameworks, generation
 from rigmark.bench.worker.frameworks.numpy import adapter as numpy
 from rigmark.bench.worker.jobs import Failed, _ends
 from rigmark.bench.worker.jobs._common import arrays
@@ -88,11 +88,28 @@ def test_text_is_proven_timed_and_held_to_the_oracle(framework: str, tmp_path: P
     assert (PROMPT, GENERATED) == (row["prompt_length"], row["generated_length"])
 
 
-def test_grouped_heads_and_a_scale_are_those_of_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("framework", ["torch", "jax", "tensorflow"])
+def test_grouped_heads_and_a_scale_are_those_of_the_model(
+    framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setitem(TINY, "gpt2", grouped())
-    records = [record for name in ("torch", "jax", "tensorflow") for record in generated(tmp_path, name).stored]
+    inputs, case = Inputs(tmp_path), make_case(
+        model="gpt2", framework=framework, mode=Mode.DECODE, prompt_length=PROMPT, generated_length=GENERATED,
+        local_batch=BATCH, compile_mode=frameworks.load(framework).BEST["inference"][0],
+    )
+    asked = jobs.job("decoding_proof", case, **jobs.decoding(case, inputs))
+    weights = arrays(str(inputs.weights("gpt2")))
+    prompts = arrays(str(inputs.of_proof(case)))["x"]
+    exact = generation.oracle(
+        numpy.prepare(asked["graph"], weights, {**asked["settings"], "precision": "fp64", "compile_mode": "eager"}),
+        prompts, GENERATED,
+    )
+    network = generation.prepared(frameworks.load(framework), asked, weights)
+    network.load([(prompts, None)])
 
-    assert [(Outcome.OK, None)] * 6 == [(record.outcome, record.reason) for record in records]
+    answer = generation.answer(network.decoder, exact["tokens"])
+
+    assert [] == parity.compare_text(answer, exact, case.precision).failures()
 
 
 def test_a_model_that_generates_no_text_or_not_so_much_is_no_failure_but_a_gap(tmp_path: Path):
