@@ -39,7 +39,8 @@ def test_a_factory_is_brought_and_agrees_with_the_module_itself(tmp_path: Path, 
 MODEL = """
 import keras
 def make():
-    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, "tanh", name="a"), keras.layers.Dense(2, name="b")])
+    layers = [keras.layers.Dense(4, "tanh", name="a"), keras.layers.Dense(2, name="b")]
+    return keras.Sequential([keras.Input((3,)), *layers])
 """
 
 

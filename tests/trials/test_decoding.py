@@ -93,17 +93,16 @@ def test_grouped_heads_and_a_scale_are_those_of_the_model(
     framework: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(TINY, "gpt2", grouped())
+    compile_mode, layout = frameworks.load(framework).BEST["inference"]
     inputs, case = Inputs(tmp_path), make_case(
         model="gpt2", framework=framework, mode=Mode.DECODE, prompt_length=PROMPT, generated_length=GENERATED,
-        local_batch=BATCH, compile_mode=frameworks.load(framework).BEST["inference"][0],
+        local_batch=BATCH, compile_mode=compile_mode, layout=layout,
     )
     asked = jobs.job("decoding_proof", case, **jobs.decoding(case, inputs))
     weights = arrays(str(inputs.weights("gpt2")))
     prompts = arrays(str(inputs.of_proof(case)))["x"]
-    exact = generation.oracle(
-        numpy.prepare(asked["graph"], weights, {**asked["settings"], "precision": "fp64", "compile_mode": "eager"}),
-        prompts, GENERATED,
-    )
+    settings = {**asked["settings"], "precision": "fp64", "compile_mode": "eager", "layout": "nchw"}
+    exact = generation.oracle(numpy.prepare(asked["graph"], weights, settings), prompts, GENERATED)
     network = generation.prepared(frameworks.load(framework), asked, weights)
     network.load([(prompts, None)])
 
