@@ -298,7 +298,7 @@ class Builder:
             is_asked = bool(update.trainable(layer)) and update.leads_to_loss(layer.name)
             if is_asked and not update.needs_gradient(layer.name):
                 raise BadGraph(f"{self._name}: layer '{layer.name}' has trainable parameters, but no gradient reaches "
-                               "it from the output; only comparisons read what it gives")
+                               "it from the output; only comparisons, or the places of regions, read what it gives")
         if update.trains == ("",):
             return
         trained = [

@@ -96,6 +96,11 @@ class Layer:
         return self.op.shapes(*self.input_tensors)
 
     @property
+    def with_gradient(self) -> tuple[str, ...]:
+        """The inputs to which the operation passes a gradient on, those of integers among them."""
+        return tuple(name for place, name in enumerate(self.inputs) if place not in self.op.without_gradient)
+
+    @property
     def rows(self) -> int:
         """How often a sample of the batch costs what the rules of its operation say."""
         return self.op.rows(*self.input_tensors)
@@ -293,12 +298,12 @@ class Graph:
         for layer in self.layers:
             has_own = bool(self.trainable(layer))
             is_float = any(value.dtype == "float" for value in layer.outputs)
-            if is_float and (has_own or any(layer_of(value) in having for value in layer.inputs)):
+            if is_float and (has_own or any(layer_of(value) in having for value in layer.with_gradient)):
                 having.add(layer.name)
         reached = {layer_of(self.outputs[0])}
         for layer in reversed(self.layers):
             if layer.name in having & reached:
-                reached.update(map(layer_of, layer.inputs))
+                reached.update(map(layer_of, layer.with_gradient))
         return frozenset(having & reached)
 
     def leads_to_loss(self, name: str) -> bool:

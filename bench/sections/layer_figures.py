@@ -19,7 +19,7 @@ MOST_LAYERS = 200            # in a bar, in a plot, or in a table of cases side 
 FAMILIES = {
     Family.CONVOLUTION: ("conv2d", "conv_transpose2d"), Family.DENSE: ("dense", "matmul"),
     Family.ATTENTION: ("attention",), Family.RECURRENT: ("lstm", "gru", "rnn"),
-    Family.POOLING: ("max_pool", "avg_pool", "global_avg_pool", "max_unpool", "resize"),
+    Family.POOLING: ("max_pool", "avg_pool", "global_avg_pool", "max_unpool", "resize", "roi_align"),
     Family.NORMALISATION: ("batch_norm", "local_response_norm", "layer_norm", "rms_norm", "group_norm"),
     Family.ELEMENT_WISE: (
         "relu", "tanh", "sigmoid", "softmax", "dropout", "add", "clip", "gelu", "silu", "exp", "log", "sqrt", "abs",

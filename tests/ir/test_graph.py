@@ -19,6 +19,7 @@ from rigmark.bench.ir.graph import INPUT, Copy, Draw, Graph, Input, tokens
 from rigmark.bench.ir.ops import BadGraph, Op
 from rigmark.bench.ir.ops.comparison import Less, Where
 from rigmark.bench.ir.ops.elementwise import Relu, Sigmoid, Tanh
+from rigmark.bench.ir.ops.resampling import RoiAlign
 from rigmark.bench.ir.reading import read
 from rigmark.bench.ir.training import Adam, AdamW, Sgd
 
@@ -505,6 +506,17 @@ def test_a_parameter_that_cannot_be_shared_is_refused(key: str, sentence: str):
 
     with pytest.raises(BadGraph, match=sentence):
         net.dense("scores", 3, weight=key)
+
+
+def test_no_gradient_reaches_the_boxes_of_regions():
+    net = Builder("net", (3, 5, 6))
+    image = net.conv2d("image", 2, kernel=1)
+    net.dense("corners", 4, of=net.flatten("flat"))
+    boxes = net.reshape("boxes", (1, 4))
+    net.add_layer("regions", RoiAlign(size=(2, 2), samples=1), of=(image, boxes))
+
+    with pytest.raises(BadGraph, match="layer 'corners' has trainable parameters, but no gradient reaches it"):
+        net.build(loss="mean_squared_error", optimizer=Sgd(learning_rate=0.1))
 
 
 def test_parameters_that_no_gradient_reaches_are_refused():

@@ -126,6 +126,7 @@ EXAMPLES: dict[str, tuple[Op, tuple[Shape, ...]]] = {
     "max_unpool": (pooling.MaxUnpool(size=(12, 10)), (IMAGE, IMAGE)),
     "conv_transpose2d": (ConvTranspose2d(out_channels=6, kernel=(3, 2), stride=(2, 1), groups=2), (IMAGE,)),
     "resize": (resampling.Resize(size=(3, 7), mode="bilinear"), (IMAGE,)),
+    "roi_align": (resampling.RoiAlign(size=(3, 2), samples=2), (IMAGE, (5, 4))),
     "gru": (recurrent.Gru(hidden=5, directions=2), (SEQUENCE,)),
     "rnn": (recurrent.Rnn(hidden=5, final=True), (SEQUENCE, (1, 5))),
     "pad": (arrangement.Pad(before=(0, 1, 0), after=(0, 2, 3)), (BATCH_OF_ONE,)),
@@ -181,6 +182,7 @@ FLOPS = {
     "max_unpool": 0,
     "conv_transpose2d": 2 * 6 * 5 * 4 * 3 * 3 * 2 + 6 * 13 * 6,   # each pixel of 4 to 3 channels x 3 x 2, and a bias
     "resize": 7 * 4 * 3 * 7,                                          # 4 products and 3 sums
+    "roi_align": 8 * 2**2 * 5 * 4 * 3 * 2,                            # of each sample, and a sum over the samples
     "gru": 2 * 7 * (2 * 3 * 5 * (12 + 5) + 17 * 5),
     "rnn": 7 * (2 * 5 * (12 + 5) + 3 * 5),
     **dict.fromkeys(("cast", "one_hot", "gather_elements", "join", "permute", "regroup", "tile", "pad"), 0),
@@ -380,6 +382,8 @@ WINDOWS = Tensor(shape=(4, 7, 12))       # four of each sample
         (ConvTranspose2d(out_channels=2, kernel=(2, 2), output_padding=(1, 0)), (of_sample(IMAGE),), "below stride"),
         (ConvTranspose2d(out_channels=2, kernel=(2, 2), groups=3), (of_sample(IMAGE),), "4 to 2 channels into 3"),
         (resampling.Resize(size=(0, 1)), (of_sample(IMAGE),), "a size of at least 1, not \\(0, 1\\)"),
+        (resampling.RoiAlign(size=(1, 1), samples=0), (of_sample(IMAGE), of_sample((5, 4))), "samples of at least 1"),
+        (resampling.RoiAlign(size=(1, 1), samples=1), (of_sample(IMAGE), of_sample((4, 5))), "of \\(regions, 4\\)"),
         (resampling.Resize(size=(1, 1), mode="area"), (of_sample(IMAGE),), "not area and half_pixel"),
         (recurrent.Gru(hidden=5, directions=3), (of_sample(SEQUENCE),), "1 or 2 directions"),
         (recurrent.Lstm(hidden=5), (of_sample(SEQUENCE), of_sample((1, 5))), "takes 2 states of \\(1, 5\\) or none"),

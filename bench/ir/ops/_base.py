@@ -67,6 +67,9 @@ class Op(ABC):
     """Which of its "inputs" and "outputs" a backward pass reads, where ``saved`` is not 0."""
 
     may_overwrite: ClassVar[bool] = False        # its first input, if nothing else reads that
+    without_gradient: ClassVar[tuple[int, ...]] = ()
+    """Places of inputs that get no gradient."""
+
     is_linear: ClassVar[bool] = False
     """Whether it is a product with its weights and a sum with its bias: a gradient of the input needs no values."""
 

@@ -1,4 +1,4 @@
-"""Images at another size."""
+"""Images at another size, and regions of them at one size."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rigmark.bench.ir.ops._base import BadGraph, Pair, SampleOp, Shape, one_image
+from rigmark.bench.ir.ops._base import BadGraph, Pair, SampleOp, Shape, one_image, show
 
 FLOPS = {"nearest": 0, "bilinear": 7, "bicubic": 31}     # products and sums of 4 or 16 pixels, for each output pixel
 
@@ -46,3 +46,39 @@ class Resize(SampleOp):
 
     def saved_elements(self, *inputs: Shape) -> int:
         return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoiAlign(SampleOp):
+    """Regions of an image, each at ``size`` (rows, columns): (regions, channels, rows, columns) (He et al. 2017).
+
+    It takes an image (channels, height, width) and boxes (regions, 4) of left, top, right and bottom, which ``scale``
+    brings to pixels. Each result is the mean of ``samples`` times ``samples`` bilinear ones in its part of the box.
+    With ``aligned`` the middle of a pixel lies at 1/2, else at 0, and then a box has at least the size of a pixel.
+    Samples more than a pixel outside are 0. No gradient reaches the boxes.
+    """
+
+    kind: ClassVar[str] = "roi_align"
+    without_gradient: ClassVar[tuple[int, ...]] = (1,)
+    size: Pair
+    samples: int
+    scale: float = 1.0
+    aligned: bool = True
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        if len(inputs) != 2 or len(inputs[0]) != 3 or len(inputs[1]) != 2 or inputs[1][1] != 4:
+            raise BadGraph("roi_align takes an image of shape (channels, height, width) and boxes of (regions, 4), not "
+                           f"{show(inputs)}")
+        if min(*self.size, self.samples) < 1 or not self.scale > 0:
+            raise BadGraph(f"roi_align needs a size and samples of at least 1, and a scale above 0, not {self.size}, "
+                           f"{self.samples} and {self.scale}")
+        return (inputs[1][0], inputs[0][0], *self.size)
+
+    def flops(self, *inputs: Shape) -> int:
+        return (FLOPS["bilinear"] + 1) * self.samples**2 * math.prod(self.output_shape(*inputs))
+
+    def backward_flops(self, *inputs: Shape, needs_input_gradient: bool = True) -> int:
+        return self.flops(*inputs) if needs_input_gradient else 0
+
+    def saved_elements(self, *inputs: Shape) -> int:
+        return math.prod(inputs[1])              # the boxes

@@ -46,7 +46,7 @@ from rigmark.bench.ir.ops.pooling import MaxPool, MaxUnpool
 from rigmark.bench.ir.ops.products import Matmul
 from rigmark.bench.ir.ops.recurrent import Gru, Lstm, Rnn
 from rigmark.bench.ir.ops.reduction import ArgMax, CumulativeSum, ReduceMax, ReduceMean, ReduceMin, ReduceSum
-from rigmark.bench.ir.ops.resampling import Resize
+from rigmark.bench.ir.ops.resampling import Resize, RoiAlign
 from rigmark.bench.ir.training import Adam, AdamW, Objective, Optimizer, Sgd
 
 SGD = Sgd(learning_rate=0.05, momentum=0.9)
@@ -817,6 +817,18 @@ def resized_images() -> Graph:
         net.add_layer(f"smaller{index}", Resize(size=(3, 5), mode=mode, coordinates=coordinates), of=larger)
     net.concat("concat", of=[f"smaller{index}" for index in range(len(ways))])
     return _values(net)
+
+
+@_case
+def regions_of_an_image() -> Graph:                  # some lie outside
+    net = Builder("case")
+    net.add_input(Input(name="image", shape=(2, 5, 6)))
+    net.add_input(Input(name="boxes", shape=(3, 4)))
+    image = net.conv2d("first", 3, kernel=1, of="image")
+    aligned = net.add_layer("aligned", RoiAlign(size=(2, 3), samples=2, scale=2.5), of=(image, "boxes"))
+    other = net.add_layer("other", RoiAlign(size=(3, 1), samples=3, scale=1.5, aligned=False), of=(image, "boxes"))
+    net.concat("concat", of=[net.flatten(f"flat_{name}", of=name) for name in (aligned, other)])
+    return _scores(net)
 
 
 @_case

@@ -307,6 +307,14 @@ def _attention(draw: Draw, kind: str) -> Graph:
     return _finished(net, net.add_layer("op", _op(kind, **settings), of=(query, keys, value, *masks)))
 
 
+def _regions(draw: Draw, kind: str) -> Graph:
+    net, entry = _entry(draw, draw.shape(3, 3))
+    net.add_input(Input(name="boxes", shape=(draw.size(), 4)))
+    settings = {"size": draw.pair(), "samples": draw.randint(1, 3), "scale": draw.uniform(0.5, 4),
+                "aligned": draw.is_so()}
+    return _finished(net, net.add_layer("op", _op(kind, **settings), of=(entry, "boxes")))
+
+
 def _embedded(draw: Draw, kind: str) -> Graph:
     net, vocabulary = Builder("drawn"), draw.size()
     net.add_input(tokens(draw.shape(1, 3), vocabulary))
@@ -364,4 +372,5 @@ GRAPHS: dict[str, Callable[[Draw, str], Graph]] = {
     **dict.fromkeys(("permute", "regroup"), _moved), **dict.fromkeys(("embedding", "embedding_bag"), _embedded),
     **dict.fromkeys(("gather_elements", "scatter_add"), _by_places),
     "matmul": _matmul, "attention": _attention, "one_hot": _one_hot, "argmax": _argmax, "max_unpool": _unpooled,
+    "roi_align": _regions,
 }

@@ -1,4 +1,4 @@
-"""Images at another size."""
+"""Images at another size, and regions of them."""
 
 import numpy as np
 
@@ -51,6 +51,33 @@ class Resize(Operation):
         return (np.matmul(np.matmul(self.rows.T, gradient), self.columns),)
 
 
+class RoiAlign(Operation):
+    """A matrix product along each axis, whose matrices follow from the boxes."""
+
+    def forward(self, x, boxes):
+        self.rows, self.columns = (self._matrix(boxes, axis, x.shape[2 + axis], x.dtype) for axis in (0, 1))
+        return np.einsum("brph,brqw,bchw->brcpq", self.rows, self.columns, x, optimize=True)
+
+    def _matrix(self, boxes, axis, size, dtype):
+        """The share of each pixel along an axis in each of the results, (batch, regions, results, pixels)."""
+        a = self.attributes
+        results, samples = a["size"][axis], a["samples"]
+        low, high = (boxes[..., side] * a["scale"] - 0.5 * a["aligned"] for side in (1 - axis, 3 - axis))
+        length = high - low if a["aligned"] else np.maximum(high - low, 1)
+        shares = np.zeros((*low.shape, results, size))
+        for result in range(results):
+            for sample in range(samples):
+                place = low + length * (result + (sample + 0.5) / samples) / results
+                is_inside = (place >= -1) & (place <= size)
+                distance = np.abs(np.clip(place, 0, size - 1)[..., None] - np.arange(size))
+                shares[..., result, :] += is_inside[..., None] * np.maximum(1 - distance, 0) / samples
+        return shares.astype(dtype)
+
+    def backward(self, gradient):
+        return np.einsum("brph,brqw,brcpq->bchw", self.rows, self.columns, gradient, optimize=True), None
+
+
 LOWERINGS = {
     "resize": Resize,
+    "roi_align": RoiAlign,
 }
