@@ -97,8 +97,11 @@ class Layer:
 
     @property
     def with_gradient(self) -> tuple[str, ...]:
-        """The inputs to which the operation passes a gradient on, those of integers among them."""
-        return tuple(name for place, name in enumerate(self.inputs) if place not in self.op.without_gradient)
+        """The inputs to which the operation passes a gradient on."""
+        return tuple(
+            name for place, (name, value) in enumerate(zip(self.inputs, self.input_tensors, strict=True))
+            if value.dtype == "float" and place not in self.op.without_gradient
+        )
 
     @property
     def rows(self) -> int:

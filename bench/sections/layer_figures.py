@@ -27,7 +27,7 @@ FAMILIES = {
         "where", "reduce_sum", "reduce_mean", "reduce_max", "reduce_min", "cumulative_sum", "argmax", "greater_equal",
         "less_equal", "and", "or", "not", "cast", "leaky_relu", "prelu", "elu", "selu", "softplus", "hard_sigmoid",
         "hard_swish", "power", "reciprocal", "erf", "log_softmax",
-        "rotary",
+        "rotary", "top_k",
     ),
     Family.MOVEMENT: (
         "concat", "flatten", "embedding", "reshape", "transpose", "slice", "split", "gather", "parameter", "expand",

@@ -113,6 +113,7 @@ EXAMPLES: dict[str, tuple[Op, tuple[Shape, ...]]] = {
     "reduce_min": (reduction.ReduceMin(axes=(2,)), (BATCH_OF_ONE,)),
     "cumulative_sum": (reduction.CumulativeSum(axis=2), (BATCH_OF_ONE,)),
     "argmax": (reduction.ArgMax(axis=2), (BATCH_OF_ONE,)),
+    "top_k": (reduction.TopK(axis=2, count=2), (BATCH_OF_ONE,)),
     "log_softmax": (attention.LogSoftmax(), (VECTOR,)),
     "one_hot": (lookup.OneHot(depth=3), ((1, 7),)),
     "gather_elements": (lookup.GatherElements(axis=1), (BATCH_OF_ONE, (1, 2, 12))),
@@ -176,6 +177,7 @@ FLOPS = {
     "hard_swish": 5 * 84,
     "log_softmax": 3 * 12,
     **dict.fromkeys(("reduce_min", "cumulative_sum", "argmax", "greater_equal", "less_equal", "and", "or", "not"), 84),
+    "top_k": 84,
     "rotary": 3 * 5 * 4,
     "embedding_bag": 7 * 4 + 4,
     "scatter_add": 2 * 12,
@@ -443,7 +445,7 @@ def test_only_layers_that_add_or_move_have_no_backward_work_of_their_own():
     assert free == {
         "add", "concat", "flatten", "embedding", "reshape", "transpose", "slice", "split", "parameter", "reduce_sum",
         "greater", "less", "equal", "where", "greater_equal", "less_equal", "and", "or", "not", "cast", "argmax",
-        "one_hot", "join", "permute", "regroup", "pad", "scatter_add", "max_unpool",
+        "one_hot", "join", "permute", "regroup", "pad", "scatter_add", "max_unpool", "top_k",
     }
 
 

@@ -136,6 +136,8 @@ class Net(nn.Module):
         x = x + kept * F.one_hot(x.argmax(-1), 6)
         most, where = x.max(-1)
         x = x.scatter_add(2, where.unsqueeze(2), most.unsqueeze(2)) + x.gather(1, x.argmax(1, True))
+        best, place = x.topk(3)
+        x = x.scatter_add(2, place, best) + x.sort(1)[0] + x.topk(5, 1, largest=False)[0]
         x = torch.index_add(F.glu(torch.cat([x, x.lerp(x.cos(), 0.3)], -1)), 1, torch.tensor([3, 0]), x[:, 1:3])
         x = F.normalize(x, dim=-1) + x.logsumexp(-1, True) + F.softplus(x, 3.0) + F.celu(x, 0.5) + F.logsigmoid(x)
         return self.head(F.dropout(torch.cat([x, torch.baddbmm(x, x, x[:, 0, None, :].repeat(1, 6, 1))], -1)[:, 1], 0.5,

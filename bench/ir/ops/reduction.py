@@ -108,3 +108,34 @@ class ArgMax(Op):
 
     def saved(self, batch: int, *inputs: Tensor) -> int:
         return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopK(Op):
+    """The ``count`` largest along an axis, the largest first, and where they lie, int64, without a gradient.
+
+    Which of equal ones comes first is not defined, and frameworks differ.
+    """
+
+    kind: ClassVar[str] = "top_k"
+    axis: int
+    count: int
+
+    def outputs(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        value = one(self.kind, inputs)
+        all_of(self.kind, "float", inputs)
+        axis = axis_of(self.kind, self.axis, value)
+        if not 1 <= self.count <= value.shape[axis]:
+            raise BadGraph(f"top_k along axis {self.axis} of {value.shape} takes a count from 1 to "
+                           f"{value.shape[axis]}, not {self.count}")
+        found = replace(value, shape=(*value.shape[:axis], self.count, *value.shape[axis + 1:]))
+        return found, replace(found, dtype="int64")
+
+    def flops(self, *inputs: Shape) -> int:
+        return math.prod(inputs[0])
+
+    def backward_flops(self, *inputs: Shape, needs_input_gradient: bool = True) -> int:
+        return 0
+
+    def saved(self, batch: int, *inputs: Tensor) -> int:
+        return self.outputs(*inputs)[1].elements(batch)

@@ -25,7 +25,7 @@ ROWS = {
 }
 """Operators whose first axis counts rows, of which each sample has some."""
 RECURRENT = {"GRU", "LSTM", "RNN"}
-AXIS = {"ArgMax": 0, "Concat": 1, "LayerNormalization": -1, "LogSoftmax": -1, "Softmax": -1, "Split": 0}
+AXIS = {"ArgMax": 0, "Concat": 1, "LayerNormalization": -1, "LogSoftmax": -1, "Softmax": -1, "Split": 0, "TopK": -1}
 """Operators with an attribute "axis", and what it is unless stated; before opset 13 it is 1 of a softmax."""
 INPUT_SINCE = {"Pad": 18, "ReduceSum": 13, "Slice": 10}      # the opset in which axes became an input; of others 18
 AXES = {"ReduceL2": 1, "ReduceMax": 1, "ReduceMean": 1, "ReduceMin": 1, "ReduceSum": 1, "ReduceSumSquare": 1}

@@ -45,7 +45,7 @@ from rigmark.bench.ir.ops.normalisation import GroupNorm, RmsNorm
 from rigmark.bench.ir.ops.pooling import MaxPool, MaxUnpool
 from rigmark.bench.ir.ops.products import Matmul
 from rigmark.bench.ir.ops.recurrent import Gru, Lstm, Rnn
-from rigmark.bench.ir.ops.reduction import ArgMax, CumulativeSum, ReduceMax, ReduceMean, ReduceMin, ReduceSum
+from rigmark.bench.ir.ops.reduction import ArgMax, CumulativeSum, ReduceMax, ReduceMean, ReduceMin, ReduceSum, TopK
 from rigmark.bench.ir.ops.resampling import Resize, RoiAlign
 from rigmark.bench.ir.training import Adam, AdamW, Objective, Optimizer, Sgd
 
@@ -741,16 +741,17 @@ def reductions_and_parts() -> Graph:
     places = net.add_layer("places", ArgMax(axis=1, keep=True), of=entry)
     largest = net.add_layer("largest", GatherElements(axis=1), of=(sums, places))
     sums = net.add_layer("scattered", ScatterAdd(axis=1), of=(sums, places, largest))
+    most_of = net.add_layer("most", TopK(axis=1, count=3), of=entry)
+    net.add_layer("last", TopK(axis=-1, count=2), of="sums2")
+    ranked = net.add_layer("ranked", GatherElements(axis=-1), of=("sums2", "last:1"))
     place = net.add_layer("place", OneHot(depth=4), of=net.add_layer("argmax", ArgMax(axis=1), of="sums2"))
     count = net.add_layer("running", CumulativeSum(axis=2), of=net.add("doubled", of=(places, places)))
     count = net.add_layer("product", Multiply(), of=(places, net.add_layer("less", Subtract(), of=(count, places))))
     count = net.add_layer("count", ReduceSum(axes=(1,)), of=net.add_layer("limited", Maximum(), of=(count, places)))
     count = net.add_layer("counted", Cast(to="float"), of=count)         # whole numbers until here
     number = net.add_layer("number", ReduceSum(axes=(1, 2)), of=left)
-    vectors = [
-        net.flatten(f"flat{index}", of=value)
-        for index, value in enumerate((mean, joined, part, least, sums, largest, place, count, number))
-    ]
+    found = (mean, joined, part, least, sums, largest, place, count, number, most_of, "last", ranked)
+    vectors = [net.flatten(f"flat{index}", of=value) for index, value in enumerate(found)]
     net.concat("concat", of=(total, most, *vectors))
     return _scores(net)
 

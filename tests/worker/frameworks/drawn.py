@@ -170,6 +170,7 @@ SETTINGS: dict[str, Callable[[Draw, Shape], dict[str, object]]] = {
         "coordinates": draw.choice(["half_pixel", "align_corners", "asymmetric"])},
     **dict.fromkeys(("reduce_sum", "reduce_mean", "reduce_max", "reduce_min"), _reduction),
     "cumulative_sum": lambda draw, sample: {"axis": draw.axis(sample)},
+    "top_k": lambda draw, sample: {"axis": draw.axis(sample), "count": draw.randint(1, 3)},
     "reshape": lambda draw, sample: {"shape": draw.parts(math.prod(sample))},
     "transpose": lambda draw, sample: {"axes": tuple(draw.sample(range(len(sample)), len(sample)))},
     "slice": _slice, "split": _split, "gather": _gather, "pad": _pad,

@@ -169,6 +169,10 @@ CASES: dict[str, tuple[Any, list[str]]] = {
     "parts": (
         model([node("Slice", "x a b c d", "s"), node("Split", "s", "p q", axis=1), node("Concat", "q p", "y", axis=1)],
               {"a": whole(-1), "b": whole(-100), "c": whole(2), "d": whole(-2)}, ("n", 4, 5)), []),
+    "the smallest in order, and where they lie": (
+        model([helper.make_node("TopK", ["x", "two"], ["v", "i"], axis=1, largest=0),
+               helper.make_node("Cast", ["i"], ["f"], to=1), node("Concat", "v f", "y", axis=1)],
+              {"two": whole(2)}, ("n", 4, 5)), ["negative", "top_k", "negative", "cast", "concat"]),
     "attention by hand": (
         model([node("Reshape", "x s", "h"), node("Transpose", "h", "q", perm=[0, 2, 1, 3]),
                node("Transpose", "h", "k", perm=[0, 2, 3, 1]), node("MatMul", "q k", "p"), node("Div", "p root", "d"),

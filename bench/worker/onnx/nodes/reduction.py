@@ -20,6 +20,11 @@ def _argmax(network, layer):
     network.node(layer, "ArgMax", layer["inputs"], axis=a["axis"], keepdims=int(a["keep"]))
 
 
+def _top_k(network, layer):
+    a = layer["attributes"]
+    network.node(layer, "TopK", [layer["inputs"][0], network.constant(layer, "count", [a["count"]])], axis=a["axis"])
+
+
 NODES = {
     "reduce_sum": _reduced("ReduceSum"),
     "reduce_mean": _reduced("ReduceMean"),
@@ -27,4 +32,5 @@ NODES = {
     "reduce_min": _reduced("ReduceMin"),
     "cumulative_sum": _cumulative_sum,
     "argmax": _argmax,
+    "top_k": _top_k,
 }

@@ -55,8 +55,21 @@ def _cumulative(net, node):
     net.give(node, net.cast(total, value.dtype))
 
 
+def _top_k(net, node):
+    value, stated = net.cast(net.read(node, 0), "float"), [net.stated(node, index) for index in (0, 1)]
+    axis = node.get("axis", -1) % len(value.shape)
+    if axis == value.batch or stated[0].dtype != "float":
+        raise Refused("%s orders the samples of a batch, or other numbers than floats" % node.said)
+    is_largest = bool(node.get("largest", 1))
+    turned = value if is_largest else net.layer(node, "negative", [value], also=".turned")
+    attributes = {"axis": axis, "count": stated[0].shape[axis]}
+    found, places = net.add(net.label(node), "top_k", [turned], attributes, stated)
+    net.give(node, found if is_largest else net.layer(node, "negative", [found], also=".back"))
+    net.give(node, places, 1)
+
+
 OPERATORS = {
     "ReduceMean": _reduced("reduce_mean"), "ReduceSum": _reduced("reduce_sum"), "ReduceMax": _reduced("reduce_max"),
     "ReduceMin": _reduced("reduce_min"), "ReduceSumSquare": _reduced(None), "ReduceL2": _reduced(None),
-    "ArgMax": _along("argmax", True), "CumSum": _cumulative,
+    "ArgMax": _along("argmax", True), "CumSum": _cumulative, "TopK": _top_k,
 }

@@ -46,6 +46,18 @@ def _extreme(op):
     return lower
 
 
+def _top_k(call):
+    """The largest, or smallest, along an axis in order; a sort takes all."""
+    x = call.subject
+    axis = call["dim"] % len(x.shape)
+    if axis == x.batch or x.dtype != "float":
+        raise Refused("it orders the samples of a batch, or other numbers than floats")
+    is_largest = bool(call.get("largest", call.get("descending", True)))
+    turned = x if is_largest else call.add("negative", x, like=x[1:4])
+    values, places = call.add_many("top_k", turned, outputs=call.results, axis=axis, count=call.result[0][axis])
+    return [values if is_largest else call.add("negative", values, like=values[1:4]), places]
+
+
 def _of_rows(call, x, axes, op="reduce_sum"):
     """Reduced with the axes kept as sizes of 1."""
     kept = [1 if axis in axes else size for axis, size in enumerate(x.shape)]
@@ -133,6 +145,7 @@ CALLS = {
     "argmax": _argmax,
     "max": _extreme("reduce_max"),
     "min": _extreme("reduce_min"),
+    **dict.fromkeys(("topk", "sort"), _top_k),
     "logsumexp": _log_sum_exp,
     **dict.fromkeys(("linalg_vector_norm", "norm"), _norm),
     "std": _deviation,

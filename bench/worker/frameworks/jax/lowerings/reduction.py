@@ -19,6 +19,12 @@ def _argmax(run, layer, weights, x):
     return run.np.argmax(x, a["axis"], keepdims=a["keep"])
 
 
+def _top_k(run, layer, weights, x):
+    a = layer["attributes"]
+    found = run.lax.top_k(run.np.moveaxis(x, a["axis"], -1), a["count"])
+    return tuple(run.np.moveaxis(each, -1, a["axis"]) for each in found)
+
+
 LOWERINGS = {
     "reduce_sum": _reduced("sum"),
     "reduce_mean": _reduced("mean"),
@@ -26,4 +32,5 @@ LOWERINGS = {
     "reduce_min": _reduced("min"),
     "cumulative_sum": _cumulative_sum,
     "argmax": _argmax,
+    "top_k": _top_k,
 }

@@ -59,6 +59,19 @@ class ArgMax(Operation):
         return np.expand_dims(places, axis) if self.attributes["keep"] else places
 
 
+class TopK(Operation):
+    def forward(self, x):
+        axis, self.x = self.attributes["axis"], x
+        order = np.argsort(-x, axis=axis, kind="stable")
+        self.places = np.take(order, np.arange(self.attributes["count"]), axis=axis)
+        return np.take_along_axis(x, self.places, axis), self.places
+
+    def backward(self, gradient, _):
+        whole = np.zeros_like(self.x)
+        np.put_along_axis(whole, self.places, gradient, self.attributes["axis"])
+        return (whole,)
+
+
 LOWERINGS = {
     "reduce_sum": ReduceSum,
     "reduce_mean": ReduceMean,
@@ -66,4 +79,5 @@ LOWERINGS = {
     "reduce_min": ReduceMin,
     "cumulative_sum": CumulativeSum,
     "argmax": ArgMax,
+    "top_k": TopK,
 }

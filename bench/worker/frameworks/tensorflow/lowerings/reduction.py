@@ -25,6 +25,21 @@ def _argmax(tf, layer):
     return forward
 
 
+def _top_k(tf, layer):
+    """Along the last axis, since TensorFlow knows no other."""
+    a, rank = layer["attributes"], len(layer["outputs"][0]["shape"])
+    axis = a["axis"] % rank
+    order = [*(each for each in range(rank) if each != axis), axis]
+    back = [order.index(each) for each in range(rank)]
+
+    def forward(run, x):
+        values, places = tf.math.top_k(x if axis == rank - 1 else tf.transpose(x, order), a["count"])
+        places = tf.cast(places, tf.int64)
+        return (values, places) if axis == rank - 1 else (tf.transpose(values, back), tf.transpose(places, back))
+
+    return forward
+
+
 LOWERINGS = {
     "reduce_sum": _reduced("reduce_sum"),
     "reduce_mean": _reduced("reduce_mean"),
@@ -32,4 +47,5 @@ LOWERINGS = {
     "reduce_min": _reduced("reduce_min"),
     "cumulative_sum": _cumulative_sum,
     "argmax": _argmax,
+    "top_k": _top_k,
 }

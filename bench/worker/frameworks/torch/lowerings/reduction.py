@@ -24,6 +24,11 @@ def _argmax(nn, layer):
     return modules().Apply(lambda x: x.argmax(a["axis"], a["keep"]))
 
 
+def _top_k(nn, layer):
+    a = layer["attributes"]
+    return modules().Apply(lambda x: tuple(x.topk(a["count"], a["axis"])))
+
+
 LOWERINGS = {
     "reduce_sum": _reduced("sum"),
     "reduce_mean": _reduced("mean"),
@@ -31,4 +36,5 @@ LOWERINGS = {
     "reduce_min": _reduced("amin"),
     "cumulative_sum": _cumulative_sum,
     "argmax": _argmax,
+    "top_k": _top_k,
 }
