@@ -105,33 +105,59 @@ def beside_keras(net: str, graph: Any, exact: Path, each_s: float) -> str:
 
 
 def trained(net: str, graph: Any, exact: Path, pipe: Any) -> None:
+    """Says how the gradients compare in fp32, and in fp64 where they do not agree."""
     import keras
-    import tensorflow as tf
 
     from rigmark.bench.worker import keras_import, user_code
-    from rigmark.bench.worker.keras_import import original
 
     model, _ = user_code.made("nets.py", net, os.getcwd())
     _, _, told, _ = keras_import.imported({"name": net}, model, None)
+    paths = told["own_names"]
+    with np.load(exact) as stored:
+        found = {key.partition(":")[2]: stored[key].ravel() for key in stored if key.startswith("given/gradient:")}
+    names = [each.path for each in model.trainable_variables]
+    own = gradients(model, told, graph, names)
+    missing = set(own) - {paths[key] for key in found if key in paths}
+    in_fp32 = worst(own, found, paths)
+    said = f"gradient {in_fp32:.1e}" + (f"; none of {', '.join(sorted(missing))}" if missing else "")
+    if not missing and in_fp32 <= imported_files.GRADIENT:
+        pipe.send(f"agrees: {said}")
+        return
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    exactly, _ = user_code.made("nets.py", net, os.getcwd())
+    exactly.set_weights(model.get_weights())
+    in_fp64 = worst(gradients(exactly, told, graph, names), found, paths)
+    is_rounding = not missing and in_fp64 <= imported_files.IN_FP64
+    pipe.send(f"{imported_files.BY_ROUNDING if is_rounding else 'disagrees:'} {said} in fp32; gradient {in_fp64:.1e} "
+              "in fp64")
+
+
+def gradients(model: Any, told: dict[str, Any], graph: Any, names: list[str]) -> dict[str, Any]:
+    """Keras's own of a step of training by these names of its variables; a model made again would number them on."""
+    import keras
+    import tensorflow as tf
+
+    from rigmark.bench.worker.keras_import import original
+
     x, y = ir_weights.synthetic_batch(graph, imported_files.SAMPLES, imported_files.SEED)
     (given,) = original.samples(told, {"x": x})
     with tf.GradientTape() as tape:
-        scores = model(given, training=True)
+        scores = model(tf.cast(given, model.compute_dtype), training=True)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(y, scores)
-    variables = model.trainable_variables
-    own = {each.path: np.asarray(keras.ops.convert_to_numpy(gradient)).ravel()
-           for each, gradient in zip(variables, tape.gradient(loss, variables), strict=True)}
-    with np.load(exact) as stored:
-        found = {key.partition(":")[2]: stored[key].ravel() for key in stored if key.startswith("given/gradient:")}
-    paths = told["own_names"]
-    missing = set(own) - {paths[key] for key in found if key in paths}
+    found = tape.gradient(loss, model.trainable_variables)
+    return {name: np.asarray(keras.ops.convert_to_numpy(gradient)).ravel()
+            for name, gradient in zip(names, found, strict=True)}
+
+
+def worst(own: dict[str, Any], found: dict[str, Any], paths: dict[str, str]) -> float:
+    """The largest difference of a gradient over the norm of all.
+
+    Layouts differ, so numbers are compared in the order of their size.
+    """
     norm = np.sqrt(sum(np.square(each).sum() for each in found.values()))
-    # Layouts differ, so numbers are compared in the order of their size.
-    worst = max(float(np.linalg.norm(np.sort(own[paths[key]]) - np.sort(each)) / norm)
-                for key, each in found.items() if key in paths)
-    agrees = not missing and worst <= imported_files.GRADIENT
-    pipe.send(f"{'agrees' if agrees else 'disagrees'}: gradient {worst:.1e}" + (
-        f"; none of {', '.join(sorted(missing))}" if missing else ""))
+    return max(float(np.linalg.norm(np.sort(own[paths[key]]) - np.sort(each)) / norm)
+               for key, each in found.items() if key in paths)
 
 
 if __name__ == "__main__":
