@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.etree import ElementTree
 
 from rigmark.bench.analysis.comparison.verdicts import CaseVerdict, Verdicts, change_of, outlook, said
@@ -28,6 +28,14 @@ class Test:
 def junit(verdicts: Verdicts) -> str:
     """Slower is a failure, a side that failed or is unlike an error, and what could not be told is skipped."""
     return _suite(f"rigmark {verdicts.base} against {verdicts.new}", _tests(verdicts))
+
+
+def junit_of_neighbours(name: str, neighbours: Sequence[Verdicts]) -> str:
+    """The same of several contests, of which each has another pair of sides."""
+    return _suite(name, [
+        replace(test, name=f"{test.name}: {verdicts.base} against {verdicts.new}")
+        for verdicts in neighbours for test in _tests(verdicts)
+    ])
 
 
 def junit_of_series(

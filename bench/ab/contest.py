@@ -209,10 +209,10 @@ class Contest:
     def __init__(
         self, store: Store, base: Side, new: Side, sweeps: Sequence[Sweep], *, suite: str, command: str, session: str,
         budget_s: float, clock: Clock = Clock.WALL, deadline_s: float, only: Callable[[Case], bool] | None = None,
-        networks: Networks | None = None, has_causes: bool = True,
+        networks: Networks | None = None, has_causes: bool = True, others: int = 0,
     ):
-        """``only`` selects cases; ``networks`` as for a Runner; ``has_causes``: whether causes are told. Raises
-        UserError if no case can be paired, or if the clock is not valid for one of them.
+        """``only`` selects cases; ``networks`` as for a Runner; ``has_causes``: whether causes are told; ``others`` as
+        for Rounds. Raises UserError if no case can be paired, or if the clock is not valid for one of them.
         """
         self._store, self._base, self._new = store, base, new
         self._budget_s, self._clock, self._has_causes = budget_s, clock, has_causes
@@ -226,7 +226,7 @@ class Contest:
         ]
         if not self.attempts:
             raise UserError(f"suite {suite} has only micro-benchmarks; name a suite with networks")
-        self._rounds = Rounds(self.attempts, session=session, budget_s=budget_s, clock=clock)
+        self._rounds = Rounds(self.attempts, session=session, budget_s=budget_s, clock=clock, others=others)
         threaded = [a.case.label for a in self.attempts if not judging.is_single_threaded(a.case.plain())]
         if clock is Clock.CPU and threaded:
             raise UserError(f"CPU time measures speed only with one thread on the CPU, not for {threaded[0]}; add "

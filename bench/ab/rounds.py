@@ -50,7 +50,11 @@ U = TypeVar("U", bound=Unit)
 class Rounds(Generic[U]):
     """The pairs of all units of a contest. ``left_s`` is the part of the budget that was not needed."""
 
-    def __init__(self, units: Sequence[U], *, session: str, budget_s: float, clock: Clock = Clock.WALL):
+    def __init__(
+        self, units: Sequence[U], *, session: str, budget_s: float, clock: Clock = Clock.WALL, others: int = 0,
+    ):
+        """``others`` is how many more cases are judged with these, in other contests."""
+        self._others = others
         self._units, self._session, self._budget_s, self._clock = units, session, budget_s, clock
         self.left_s = budget_s
 
@@ -85,7 +89,8 @@ class Rounds(Generic[U]):
         rounds = int(max(left_s, 0.0) / round_s) if round_s else LOOKS[-1]
         every = [case.log_speed_ups(clock or self._clock) for unit in self._units for case in unit.cases]
         known = {str(index): values for index, values in enumerate(every) if values is not None}
-        decided = decide_all(known, pairs_at_most={name: len(values) + rounds for name, values in known.items()})
+        decided = decide_all(known, pairs_at_most={name: len(values) + rounds for name, values in known.items()},
+                             others=self._others)
         return [decided.get(str(index)) for index in range(len(every))]
 
     def final(self) -> tuple[list[Decision | None], list[Decision | None]]:

@@ -114,11 +114,12 @@ def decide(
 
 def decide_all(
     log_speed_ups: Mapping[str, Sequence[float]], *, pairs_at_most: int | Mapping[str, int] | None = None,
-    looks: Sequence[int] | None = LOOKS,
+    looks: Sequence[int] | None = LOOKS, others: int = 0,
 ) -> dict[str, Decision]:
     """The decisions on the cases of one run: of those called faster or slower, FALSE_ALARMS at most are neither.
 
-    A case that is significant alone and not among so many is inconclusive: more pairs would tell. One whose number of
+    ``others`` is how many more cases belong to the same question, and are judged elsewhere. A case that is significant
+    alone and not among so many is inconclusive: more pairs would tell. One whose number of
     pairs was fixed at too few for any verdict is none of the many (Tarone 1990).
     """
     def limit(case: str) -> int | None:
@@ -126,11 +127,12 @@ def decide_all(
 
     able = [case for case, values in log_speed_ups.items() if looks is not None or len(values) >= fewest_pairs(1, 1)]
     alone = {
-        case: decide(values, pairs_at_most=limit(case), looks=looks, cases=len({*able, case}))
+        case: decide(values, pairs_at_most=limit(case), looks=looks, cases=len({*able, case}) + others)
         for case, values in log_speed_ups.items()
     }
     every = {case: decision.p_value for case, decision in alone.items()}
-    adjusted = every | false_discovery({case: every[case] for case in able})
+    elsewhere = {f"{number} of others": 1.0 for number in range(others)}      # where nothing may differ
+    adjusted = every | false_discovery({**elsewhere, **{case: every[case] for case in able}})
     together = {}
     for case, decision in alone.items():
         together[case] = replace(decision, p_value=adjusted[case])
@@ -138,7 +140,7 @@ def decide_all(
             values = log_speed_ups[case]
             together[case] = _with_prospects(
                 replace(together[case], verdict=judge(decision.speed_up, is_significant=False)),
-                values[:decision.pairs], len(values), _looks(looks, values), _most(limit(case)), len(able),
+                values[:decision.pairs], len(values), _looks(looks, values), _most(limit(case)), len(able) + others,
             )
     return together
 
