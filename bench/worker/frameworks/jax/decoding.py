@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import Decoder, refusals
 from . import adapter, lowerings
-from .lowerings.attention import composed
+from .lowerings.attention import composed, is_in_jax
 
 
 def prepare(graph, parts, weights, settings):
@@ -100,7 +100,7 @@ def _cached_attention(run, layer, weights, query, key, value):
 def _attended(run, layer, query, key, value, is_seen):
     """Heads before steps again; ``is_seen`` is (queries, keys)."""
     a = layer["attributes"]
-    if query.dtype.itemsize == 8:
+    if not is_in_jax(run, query, value):
         query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
         return composed(run, dict(a, causal=False), query, key, value, is_seen)
     attended = run.nn.dot_product_attention(query, key, value, mask=is_seen[None, None], scale=a.get("scale"))

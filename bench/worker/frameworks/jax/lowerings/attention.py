@@ -17,7 +17,7 @@ def _log_softmax(run, layer, weights, x):
 
 def _attention(run, layer, weights, query, key, value, mask=None):
     a = layer["attributes"]
-    if query.dtype.itemsize == 8 or query.shape[3] != value.shape[3]:
+    if not is_in_jax(run, query, value):
         return composed(run, a, query, key, value, mask)
     # JAX has heads behind steps.
     query, key, value = (x.swapaxes(1, 2) for x in (query, key, value))
@@ -26,15 +26,22 @@ def _attention(run, layer, weights, query, key, value, mask=None):
     return attended.swapaxes(1, 2)
 
 
+def is_in_jax(run, query, value):
+    """Whether JAX's own attention does this: its softmax is in fp32, values are as wide as keys, CPUs lack its fp16."""
+    is_half = query.dtype == np.float16 and run.jax.default_backend() == "cpu"
+    return query.dtype.itemsize < 8 and query.shape[-1] == value.shape[-1] and not is_half
+
+
 def composed(run, attributes, query, key, value, mask):
-    """In fp64, since JAX's own takes the softmax in fp32, and of values of other sizes than keys, which it refuses."""
+    """What JAX's own attention does not do; of narrow formats the softmax is in fp32 here too."""
     key, value = (run.np.repeat(x, query.shape[1] // x.shape[1], 1) for x in (key, value))
-    scores = query @ key.swapaxes(2, 3) * attributes.get("scale", 1 / math.sqrt(query.shape[3]))
+    scores = (query @ key.swapaxes(2, 3)).astype(run.np.promote_types(query.dtype, np.float32))
+    scores = scores * attributes.get("scale", 1 / math.sqrt(query.shape[3]))
     if attributes["causal"]:
         mask = run.np.tri(query.shape[2], dtype=bool)
     if mask is not None:
         scores = run.np.where(mask, scores, -np.inf) if mask.dtype == bool else scores + mask
-    return run.nn.softmax(scores) @ value
+    return run.nn.softmax(scores).astype(value.dtype) @ value
 
 
 def _rotary(run, layer, weights, x):
