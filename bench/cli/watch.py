@@ -186,7 +186,7 @@ def _show(
     if medium == JSON:
         changed = [
             {"release": each.new, "before": each.base, "label": case.label, "verdict": case.verdict,
-             "change": case.change}
+             "change": case.change, "cause": case.cause and case.cause.plain()}
             for each in verdicts for case in each.having(Verdict.SLOWER, Verdict.FASTER)
         ]
         write(json_format.dumps({
@@ -207,14 +207,14 @@ def _document(framework: str, verdicts: Sequence[Verdicts]) -> Document:
     from rigmark.bench.document.document import Document, Items, Section
 
     changed = tuple(
-        tr("{release}: {case} is {verdict}, {change}, than in {before}", release=each.new.removeprefix("build:"),
-           case=case.label, verdict=comparison.said(case), change=comparison.change_of(case),
-           before=each.base.removeprefix("build:"))
+        tr("{release}: {case} is {verdict}, {change}, than in {before}{cause}", release=_name(each.new),
+           case=case.label, verdict=comparison.said(case), change=comparison.change_of(case), before=_name(each.base),
+           cause=f"; {case.cause.text}" if case.cause else "")
         for each in reversed(verdicts) for case in each.having(Verdict.SLOWER, Verdict.FASTER)
     )
     sections = [
         replace(section, id=f"{section.id}-{number}", title=tr(
-            "{base} against {new}", base=each.base.removeprefix("build:"), new=each.new.removeprefix("build:"),
+            "{base} against {new}", base=_name(each.base), new=_name(each.new),
         ))
         for number, each in enumerate(reversed(verdicts), 1) for section in comparison.document(each).sections
     ]
@@ -225,6 +225,10 @@ def _document(framework: str, verdicts: Sequence[Verdicts]) -> Document:
             )), *sections,
         ),
     )
+
+
+def _name(side: str) -> str:
+    return side.removeprefix("build:")
 
 
 def _conclusion(verdicts: Sequence[Verdicts]) -> Exit:

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from rigmark.bench.analysis.causes.cause import Cause, Kind, Located, Share
 from rigmark.bench.analysis.comparison.verdicts import CaseVerdict, Method, Verdicts
 from rigmark.bench.analysis.statistics.decision import Verdict, decide_all
 from rigmark.bench.builds import build as builds
@@ -22,6 +23,12 @@ from rigmark.bench.errors import UserError
 from tests.cli.test_verdicts import Ended, command
 
 __all__ = ["command"]
+
+
+CAUSE = Cause(
+    kind=Kind.LAYER, located=(Located(layer="conv1", direction="forward", base_time_s=1.0, new_time_s=2.0),),
+    share=Share(value=1.0, low=0.95, high=1.05),
+)
 
 
 @pytest.fixture
@@ -87,6 +94,7 @@ def three(index: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[float, floa
             decision = decide_all({"": list(pairs)}, others=others)[""]
             return Verdicts(base=base, new=new, cases=(CaseVerdict(
                 label="mlp", facts={}, verdict=decision.verdict, method=Method.TURNS, decision=decision,
+                cause=None if decision.verdict is Verdict.SAME else CAUSE,
             ),))
 
         monkeypatch.setattr("rigmark.bench.cli.ab.decided", decided)
@@ -109,6 +117,7 @@ def test_the_release_that_changed_something_is_named(
 
     told = json.loads(output)
     assert code == ended
+    assert ["layer"] * len(changed) == [each["cause"]["kind"] for each in told["changed"]]
     assert [(name, verdict, pytest.approx(change, abs=0.002)) for name, verdict, change in changed] == [
         (each["release"], each["verdict"], each["change"]) for each in told["changed"]
     ]
@@ -132,6 +141,7 @@ def test_old_builds_are_removed_only_where_that_is_asked_for(
 
     assert 0 == code == again[0]
     assert "numpy-2: mlp is slower, +20" in output
+    assert "than in numpy-1; conv1 forward, +100" in output
     assert "there already" in again[2]
     assert {"numpy-3"} == {*builds.load()} - {"default"}
     assert ["numpy-3"] == sorted(path.name for path in builds.environments().iterdir())
