@@ -54,7 +54,7 @@ def nightly(package: str, index: str) -> Release:
 
 def _versions(package: str, *more: str) -> list[Version]:
     """All versions for this Python, in order; raises UserError if pip finds none."""
-    text = _pip("index", "versions", *more, package, what=f"list the releases of {package}")
+    text = _pip("index", "versions", "--only-binary=:all:", *more, package, what=f"list the releases of {package}")
     match = LISTED.search(text)
     versions = []
     for word in match[1].split(",") if match else ():
