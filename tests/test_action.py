@@ -103,7 +103,7 @@ def test_no_verdict_fails_only_where_that_is_asked_for(runner: Any, strict: str,
     event = {"github.event.pull_request.base.sha": "HEAD"}       # so both sides are the same
 
     code, output, _, outputs = runner(
-        "Judge", event, command="date +%N", arguments="--metric\n(.+)\n--lower", budget="1s", strict=strict
+        "Judge", event, command="date +%N", arguments="--metric\n(.+)\n--lower", budget="0.1s", strict=strict
     )
 
     assert (ended, "code=4\n") == (code, outputs), output
@@ -134,7 +134,7 @@ def test_exactly_one_thing_is_judged(runner: Any, inputs: dict[str, str]):
     ({"command": "cat number; exit 0"}, "cat: 0: No such file"),      # the words of a program, not of a shell
 ])
 def test_a_mistake_fails_with_the_sentence_of_rigmark(runner: Any, inputs: dict[str, str], sentence: str):
-    code, output, summary, _ = runner("Judge", **inputs, budget="1s")
+    code, output, summary, _ = runner("Judge", **inputs, budget="0.1s")
 
     assert 2 == code
     assert sentence in output + summary
