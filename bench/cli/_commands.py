@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rigmark.bench.ab.kinds import Kind
     from rigmark.bench.ab.kinds.command import Side
     from rigmark.bench.analysis.comparison.verdicts import Verdicts
+    from rigmark.bench.plan.sweep import Sweep
 
 SEPARATOR = "--"
 Words = tuple[str, ...]
@@ -149,6 +150,39 @@ def of_suite(
         module.KIND(suite, base, new, settings, say), (base.name, new.name), results, budget_s=budget_s, warm_ups=1,
         has_causes=has_causes,
     )
+
+
+def of_start_up(
+    names: tuple[str, str], results: Path, sweeps: Sequence[Sweep], *, beneath: str, packages: Sequence[str],
+    suite: str, budget_s: float, timeout_s: float, has_causes: bool,
+) -> Verdicts:
+    """The verdicts on the start-up of the networks of a suite, in two builds or revisions; raises UserError for names
+    that are no such sides."""
+    from rigmark.bench.ab import contest as ab
+    from rigmark.bench.ab.kinds.start import StartContest
+    from rigmark.bench.builds import build as builds
+    from rigmark.bench.cli import _networks, say
+    from rigmark.bench.store.store import Store
+
+    known = builds.load()
+    sides = ab.sides(
+        names, known, folder=Path.cwd(), beneath=builds.find(beneath, known), packages=packages, sweeps=sweeps,
+        suite=suite, tell=say,
+    )
+    sweeps, _ = ab.depending(sweeps, sides, suite)
+    for name, side, option in zip(names, sides, ("--base", "--new"), strict=True):
+        if isinstance(side, Store):
+            raise UserError(_results(option, name, "start-up"))
+    base, new = (side for side in sides if isinstance(side, ab.Side))
+    store = Store(results).create()
+    models = [model for sweep in sweeps for model in sweep.models]
+    with _networks.bringing(models, None, None, known, store.networks) as networks:
+        contest = StartContest(
+            base, new, [sweep.shortened for sweep in sweeps], store, networks=networks, suite=suite,
+            command=shlex.join(["rigmark", *sys.argv[1:]]), deadline_s=timeout_s,
+        )
+        with contest.proven():
+            return _judged(contest, names, results, budget_s=budget_s, warm_ups=0, has_causes=has_causes)
 
 
 def _judged(

@@ -27,10 +27,11 @@ NEEDS_ARGUMENTS = True
 
 
 class What(StrEnum):
-    """What of a command is judged."""
+    """What is judged."""
 
     TIME = "time"
-    MEMORY = "memory"
+    MEMORY = "memory"        # of commands
+    START = "start"          # of networks
 
 
 def command(
@@ -63,7 +64,9 @@ def command(
     bench: Annotated[
         str | None, typer.Option(help="Only the benchmarks of --asv or --pytest that this regular expression finds.")
     ] = None,
-    what: Annotated[What, typer.Option(help="Judge the time or the peak memory of a command.")] = What.TIME,
+    what: Annotated[
+        What, typer.Option(help="Judge the time, the memory of a command, or the start-up of networks.")
+    ] = What.TIME,
     metric: Annotated[
         str | None, typer.Option(help="Judge a number that a command prints: the group of this regular expression.")
     ] = None,
@@ -150,7 +153,7 @@ def command(
         first, *others = [*of_others, *(words or [])]
         raise UserError(f"'{others[0]}' is one thing too many beside --{first}; leave it out")
     of_command = {
-        "what": what is not What.TIME, "metric": metric, "metric-json": metric_json,
+        "what": what is What.MEMORY, "metric": metric, "metric-json": metric_json,
         "metric-google": metric_google, "take": take, "lower": lower,
         "higher": higher, "margin": margin, "same-output": same_output, "warm-up": warm_up != 1,
     }
@@ -161,7 +164,8 @@ def command(
     for kind, path in of_others.items():
         _commands.refuse(
             {"base-command": base_command, "new-command": new_command, "clock": clock is not Clock.WALL, **of_command,
-             **of_suite}, f"means nothing for the benchmarks of --{kind}; leave it out",
+             **of_suite, "what start": what is What.START},
+            f"means nothing for the benchmarks of --{kind}; leave it out",
         )
         verdicts = _commands.of_suite(
             kind, path, (base, new), results, bench=bench, build_command=build_command, beneath=beneath,
@@ -174,7 +178,7 @@ def command(
     if commands is None:
         _commands.refuse({**of_command, "build-command": build_command}, _commands.ABOUT_COMMANDS)
     else:
-        _commands.refuse(of_suite, _commands.ABOUT_SUITES)
+        _commands.refuse({**of_suite, "what start": what is What.START}, _commands.ABOUT_SUITES)
     if commands is not None:
         verdicts = _commands.decided(
             commands, (base, new), results, what=what, metric=(metric, metric_json, take),
@@ -189,6 +193,14 @@ def command(
     wanted = run.asked_for({"model": model, "framework": framework, "mode": mode})
     sweeps = run.declared(suite, wanted, {}, instead=run.asked_for({"batch": batch, "threads": threads}))
     store = Store(results)
+    if what is What.START:
+        _commands.refuse({"clock": clock is not Clock.WALL}, "is about steps; leave it out for --what start")
+        verdicts = _commands.of_start_up(
+            (base, new), results, sweeps, beneath=beneath, packages=tuple(package or ()), suite=suite,
+            budget_s=budget_s, timeout_s=timeout, has_causes=cause,
+        )
+        show(verdicts, medium, output, junit)
+        raise typer.Exit(conclude(verdicts))
     if again:
         session = sessions.unused(store.trials().table)
     verdicts = decided(

@@ -87,10 +87,10 @@ def run_worker(
 
 
 def write_job(launch: Launch, job: Mapping[str, Any], directory: Path) -> None:
-    """Where a worker that starts in this directory reads it, with the cores that it is limited to."""
+    """Where a worker that starts in this directory reads it, with the cores that it is limited to, and the time now."""
     path = directory / "job.json"
     with writing(path):
-        path.write_text(json.dumps({**job, "cpus": launch.cpus}))
+        path.write_text(json.dumps({**job, "cpus": launch.cpus, "launched_at_s": time.perf_counter()}))
 
 
 class Pipes:

@@ -28,6 +28,7 @@ from rigmark.bench.sections import (
     not_comparable,
     proofs,
     scaling,
+    start,
     timeline,
 )
 from rigmark.bench.sections import doubts as doubts_module
@@ -144,7 +145,7 @@ def _drawn(
     if not several:
         return []
     throughput = Section(id="throughput", title=tr("Throughput"), blocks=(interval,), sections=several)
-    return [throughput, *_known(every, latency.section(groups, trials))]
+    return [throughput, *_known(every, latency.section(groups, trials), start.section(groups))]
 
 
 def _known(*sections: Section | None) -> list[Section]:

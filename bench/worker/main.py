@@ -69,6 +69,8 @@ def work(directory, answers):
     with open(os.path.join(directory, "job.json")) as file:
         job = json.load(file)
     run_on(job["cpus"])
+    if "launched_at_s" in job:
+        answers.send("mark", mark="launched", at_s=job["launched_at_s"])     # on the same clock, by the parent
     answers.mark("started")
 
     try:

@@ -19,6 +19,7 @@ from rigmark.bench.ab import contest as ab
 from rigmark.bench.ab.contest import Contest, Side
 from rigmark.bench.analysis.comparison.pairs import log_speed_up
 from rigmark.bench.analysis.comparison.verdicts import Verdicts
+from rigmark.bench.analysis.results import startup
 from rigmark.bench.analysis.statistics.decision import LOOKS, Verdict
 from rigmark.bench.builds import build as builds
 from rigmark.bench.builds import revisions
@@ -490,3 +491,84 @@ def test_only_cases_that_a_project_can_change_are_compared(tmp_path: Path, monke
     assert ("tiny is not used by numpy, whose cases were left out: no commit of it can change them.",) == notes
     assert (tuple(sweeps), ()) == ab.depending(sweeps, (HERE, HERE), "fast")
     assert (tuple(sweeps), ()) == ab.depending(sweeps, (HERE, replace(made, problem="no compiler")), "fast")
+
+
+# Causes and start-up -------------------------------------------------------------------------------------------------
+
+
+class Profiler:
+    """Times layers as it is told: each trial costs 2 s of the clock of a machine."""
+
+    def __init__(self, machine: Machine, measured: list[Trial], outcome: Outcome = Outcome.OK):
+        self._machine, self._measured, self._outcome = machine, measured, outcome
+
+    def key(self, trial: Trial) -> str:
+        return make_record(trial.kind, case=trial.case, repetition=trial.repetition).key
+
+    def is_settled(self, trial: Trial) -> bool:
+        return self.key(trial) in self._machine.store
+
+    def run(self, trials: Sequence[Trial], progress: object) -> Tally:
+        (trial,) = trials
+        record = make_record(trial.kind, self._outcome, case=trial.case, repetition=trial.repetition)
+        if self.is_settled(trial):
+            return Tally(already_there=[as_stored(record)])
+        self._measured.append(trial)
+        self._machine.now_s += 2.0
+        self._machine.store.put(record)
+        return Tally(stored=[record])
+
+
+def profiled(store: Store, ratio: float, *, more_s: float = 100.0, outcome: Outcome = Outcome.OK) -> list[Trial]:
+    """The layer trials of a contest whose new side takes ``ratio`` times as long."""
+    machine, measured = Machine(noisy(0.003, ratio)), list[Trial]()
+    machine.store = store
+    contested = contest(store, new=Side(name="nightly", build=Build(name="nightly", interpreter=sys.executable)))
+    contested._measure(machine, Silent(), 3600.0, lambda: machine.now_s)   # type: ignore[arg-type]
+    runners = {side: Profiler(machine, measured, outcome) for side in ("base", "new")}
+    until = machine.now_s + more_s
+    contested._profile(runners, Silent(), until, lambda: machine.now_s)   # type: ignore[arg-type]
+    return measured
+
+
+def test_layers_of_both_sides_are_timed_in_pairs_where_a_case_became_slower(store: Store):
+    trials = profiled(store, 1.1)
+
+    pairs = [trials[i:i + 2] for i in range(0, len(trials), 2)]
+    assert [*range(ab.PROFILES)] == [base.repetition for base, _ in pairs]
+    assert all({"default", "nightly"} == {trial.case.build for trial in each} for each in pairs)
+    assert {"default", "nightly"} == {each[0].case.build for each in pairs}      # the order is a coin's
+    assert {TrialKind.LAYERS} == {trial.kind for trial in trials}
+
+
+def test_what_is_the_same_has_no_layers_timed(store: Store):
+    assert [] == profiled(store, 1.0)
+
+
+def test_profiles_end_with_the_time_that_there_is_for_them(store: Store):
+    assert 2 * 3 == len(profiled(store, 1.1, more_s=13.0))
+
+
+def test_layers_that_cannot_be_timed_are_tried_once(store: Store):
+    assert 2 == len(profiled(store, 1.1, outcome=Outcome.UNSUPPORTED))
+
+
+def test_start_up_is_judged_without_cache_and_from_cache_and_its_phases_are_all_of_it(tmp_path: Path):
+    shutil.copytree(oracle_answers(), tmp_path / "results" / "oracle")
+    (tmp_path / "builds.toml").write_text(f'[build.other]\ninterpreter = "{sys.executable}"\n')
+
+    ended = rigmark("ab", "fast", "--framework", "numpy", "--what", "start", "--base", "default", "--new", "other",
+                    "--budget", "1s", "--json", cwd=tmp_path)
+
+    assert 4 == ended.returncode, ended.stderr
+    cases = [case["label"] for case in json.loads(ended.stdout)["cases"]]
+    assert ["without cache", "from cache"] == [label.rpartition(", ")[2] for label in cases]
+    (file,) = (tmp_path / "results" / "contests").iterdir()
+    turns = [turn for pair in json.loads(file.read_text())["pairs"] for side in ("base", "new") for turn in pair[side]]
+    assert turns
+    for turn in turns:
+        for label in cases:
+            phases = turn["phases"][label.rpartition(", ")[2]]
+            assert [*startup.PHASES] == [*phases]
+            assert min(phases.values()) > 0
+            assert sum(phases.values()) == pytest.approx(turn["numbers"][label], rel=0.02)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rigmark.bench.analysis.results import validity
+from rigmark.bench.analysis.results import startup, validity
 from rigmark.bench.analysis.results.findings import (
     Evidence,
     Finding,
@@ -24,7 +24,7 @@ from rigmark.bench.analysis.results.findings import (
 )
 from rigmark.bench.analysis.results.validity import Validity
 from rigmark.bench.analysis.statistics.estimate import Estimate, estimate, median
-from rigmark.bench.enums import NOT_PROVEN, TIMED, Mode, Outcome, TrialKind
+from rigmark.bench.enums import NOT_PROVEN, TIMED, Mode, Outcome, StartMethod, TrialKind
 from rigmark.bench.plan import axes
 from rigmark.bench.worker import strategies
 
@@ -52,7 +52,7 @@ RESULT_COLUMNS = (
     "communication_time_s", "communication_exposed_s", "communication_reason", "suspect_trials", "invalid_trials",
     "trial_findings", "source", "tokens_per_s", "tokens_low_per_s", "tokens_high_per_s", "time_to_first_token_s",
     "time_to_first_token_low_s", "time_to_first_token_high_s", "time_between_tokens_s", "time_between_tokens_low_s",
-    "time_between_tokens_high_s",
+    "time_between_tokens_high_s", startup.START_UP, *startup.PHASES,
 )
 """Names and units of a result row; None where a value is not known or not measured.
 
@@ -71,6 +71,9 @@ see bench.worker.frameworks.Prepared.communication; if they are not known, ``com
 Of generated text a step is one text for each prompt of the batch: ``tokens_per_s`` are the tokens of all of them / the
 step time. ``time_to_first_token_s`` and ``time_between_tokens_s`` are estimates over the medians of the processes; None
 where tokens were not waited for one by one, and the second where a text is one token.
+
+``start_up_s`` is the time from the start of a process to the end of its first step, the sum of the five columns that
+follow it; None for processes that were forked, which import nothing, and in results of older versions.
 """
 
 
@@ -232,10 +235,17 @@ def _figures(
         "overflow_steps": _largest(measured, "overflow_steps"),
         "findings": ",".join(doubt.id for doubt in doubts),
         "finding_texts": json.dumps([doubt.text for doubt in doubts]),
-        "trial_step_times_s": times_s,
+        "trial_step_times_s": times_s, **_start_up(first, measured),
         "layer_cover": layers and layers.cover, "layer_closure": layers and layers.closure,
         "layer_overhead": layers and layers.overhead, **world,
     }
+
+
+def _start_up(first: Trial, measured: Sequence[Trial]) -> dict[str, float | None]:
+    """The phases of start-up; see bench.analysis.results.startup."""
+    is_spawned = first["start_method"] == StartMethod.SPAWN and int(first["world_size"]) == 1
+    marks = [{} if is_nothing(trial["marks"]) else json.loads(trial["marks"]) for trial in measured]
+    return startup.figures(marks if is_spawned else [])
 
 
 def _of_text(first: Trial, measured: Sequence[Trial], sequences: Estimate | None) -> dict[str, Any]:

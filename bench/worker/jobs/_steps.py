@@ -28,6 +28,7 @@ def started(job, answers, first_step):
     answers.mark("loaded")
 
     first_step_s = first_step(prepared)
+    answers.mark("stepped")
     if mode == "decode":
         prepared.keep_first()        # which is held to the oracle with the last ones
         return module, prepared, {
