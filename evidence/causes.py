@@ -1,6 +1,7 @@
 """The causes that ``rigmark ab`` tells of slowdowns that were put into one side.
 
     .venv/bin/python -m evidence.causes --seeds 20 --framework numpy --step-time 0.004
+    .venv/bin/python -m evidence.causes --seeds 100 --simulated      # profiles from a random generator, no process
 
 Each seed draws a kind of slowdown, and where it is: a layer that works or sleeps more (in the worker package of the new
 side), a variable of one build, one side that is stopped now and then as a CPU quota does it, or nothing. A cause is
@@ -15,13 +16,18 @@ import random
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from rigmark.bench import models
 from rigmark.bench.ab.contest import Contest, Side
+from rigmark.bench.analysis.causes import layers
 from rigmark.bench.analysis.causes.cause import Kind
 from rigmark.bench.analysis.comparison.verdicts import SAID, CaseVerdict, change_of
+from rigmark.bench.analysis.layers.layers import UNATTRIBUTED
 from rigmark.bench.analysis.statistics.decision import Verdict
 from rigmark.bench.builds import worker_package
 from rigmark.bench.builds.build import Build
@@ -95,6 +101,36 @@ class Slowdown:
     layer: str = ""
 
 
+SIMULATED_S = {
+    "conv1": 4e-3, "relu1": 2e-4, "conv2": 6e-3, "relu2": 1e-4, "dense": 1e-3, UNATTRIBUTED: 5e-4,
+}
+"""Seconds of the rows of a simulated step."""
+NOISES = ((0.01, 0.03), (0.02, 0.05), (0.05, 0.1))       # of a row, and of a whole process
+
+
+def simulated(seeds: Sequence[int]) -> Iterator[str]:
+    """Lines: how often the layer with a loss of 5 to 30 % of a step is named, and how often one where all have it."""
+    names, base_s = [*SIMULATED_S], np.array([*SIMULATED_S.values()])
+    rows = tuple((name, None if name == UNATTRIBUTED else "forward") for name in names)
+    for noise, drift in NOISES:
+        counts: Counter[str] = Counter()
+        for seed in seeds:
+            coin, rng = random.Random(seed), np.random.default_rng(seed)
+            layer = coin.choice([place for place, name in enumerate(names) if name != UNATTRIBUTED])
+            loss_s = coin.uniform(0.05, 0.3) * float(base_s.sum())
+            in_one = base_s + loss_s * (np.arange(len(names)) == layer)
+            for kind, new_s in (("one layer", in_one), ("all layers", base_s * (1 + loss_s / base_s.sum()))):
+                base, new = (times_s * np.exp(
+                    rng.normal(0, drift, (layers.PAIRS, 1)) + rng.normal(0, noise, (layers.PAIRS, len(names)))
+                ) for times_s in (base_s, new_s))
+                place = layers.place(layers.Profiles(rows=rows, base=base, new=new), loss_s)
+                said = [each.layer for each in place.located]
+                is_right = said == [names[layer]] if kind == "one layer" else place.is_spread
+                counts[f"{kind}: {'right' if is_right else 'wrong' if said else 'not located'}"] += 1
+        told = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+        yield f"noise of a row {noise:.0%}, of a process {drift:.0%}: {told}"
+
+
 def drawn(seed: int, options: argparse.Namespace) -> Slowdown:
     """The slowdown of a seed; work and sleep take 10 to 40 % of a step."""
     coin = random.Random(seed)
@@ -123,8 +159,8 @@ def answered(put_in: Slowdown, case: CaseVerdict) -> str:
         return "no verdict"
     if case.cause.kind in (Kind.NOT_LOCATED, Kind.SPREAD):
         return "not located"
-    layers = {each.layer for each in case.cause.located}
-    is_right = case.cause.kind in RIGHT.get(put_in.name, ()) and (not put_in.layer or layers == {put_in.layer})
+    named = {each.layer for each in case.cause.located}
+    is_right = case.cause.kind in RIGHT.get(put_in.name, ()) and (not put_in.layer or named == {put_in.layer})
     return "right" if is_right else "wrong"
 
 
@@ -158,11 +194,16 @@ def main() -> int:
     parser.add_argument("--framework", default="numpy")
     parser.add_argument("--model", default="mnist_cnn")
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--step-time", type=float, required=True, help="seconds of a step, for the slowdowns")
+    parser.add_argument("--simulated", action="store_true")
+    parser.add_argument("--step-time", type=float, default=0.004, help="seconds of a step, for the slowdowns")
     parser.add_argument("--kinds", default="layer,sleep,variable,stopped,none")
     parser.add_argument("--budget", type=float, default=90.0)
     parser.add_argument("--results", type=Path, default=Path("causes-results"))
     options = parser.parse_args()
+    if options.simulated:
+        for line in simulated(range(options.first, options.first + options.seeds)):
+            print(line, flush=True)
+        return 0
     print(f"{'seed':>4} {'put in':<24} {'verdict':<13} {'answer':<12} {'s':>4} {'load':>5}  cause")
     counts: Counter[str] = Counter()
     for seed in range(options.first, options.first + options.seeds):
