@@ -286,8 +286,8 @@ class Contest:
         changed = [attempt for attempt, decision in zip(self.attempts, decided, strict=True)
                    if decision and decision.verdict in (Verdict.SLOWER, Verdict.FASTER)]
         longest_s = 0.0
-        for repetition in range(PROFILES):
-            for attempt in changed:
+        for attempt in changed:                  # one after the other: half of the pairs that it takes tell nothing
+            for repetition in range(PROFILES):
                 coin = random.Random(f"{self._settings['session']}/{repetition}/{attempt.case.label}")
                 trials = {side: self._profile_trial(attempt, side, repetition) for side in coin.sample(SIDES, 2)}
                 is_stored = all(runners[side].is_settled(trial) for side, trial in trials.items())

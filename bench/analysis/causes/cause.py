@@ -11,6 +11,7 @@ from rigmark.bench.document import formatting
 from rigmark.bench.document.language import tr, word
 
 ALL = 0.9                    # of a difference, from which on it is called all of it
+MOST_TIMES = 10.0            # of the base's time, up to which a change is told in per cent
 NAMED = 3                    # layers that a sentence names
 
 
@@ -47,10 +48,11 @@ class Located:
     @property
     def text(self) -> str:
         name = " ".join(filter(None, (self.layer, word(self.direction) if self.direction else "")))
-        if self.base_time_s > 0 and self.new_time_s > 0:
+        if 0 < self.new_time_s < MOST_TIMES * self.base_time_s:
             return f"{name}, {formatting.change(self.new_time_s / self.base_time_s)}"
-        difference_s = self.new_time_s - self.base_time_s
-        return f"{name}, {formatting.with_unit(difference_s, formatting.time_unit([abs(difference_s)]))}"
+        base, new = (formatting.with_unit(each, formatting.time_unit([abs(each)]))
+                     for each in (self.base_time_s, self.new_time_s))
+        return tr("{name}, {new} instead of {base}", name=name, base=base, new=new)
 
 
 @dataclass(frozen=True, kw_only=True)

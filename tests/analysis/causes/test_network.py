@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rigmark.bench.analysis.causes import machine
-from rigmark.bench.analysis.causes.cause import Cause, Kind
+from rigmark.bench.analysis.causes.cause import Cause, Kind, Located
 from rigmark.bench.analysis.causes.layers import PAIRS
 from rigmark.bench.analysis.comparison.stored_pairs import compare_pairs
 from rigmark.bench.analysis.comparison.verdicts import CaseVerdict, Verdicts, document
@@ -73,6 +73,12 @@ def test_the_layer_is_named_in_words_as_plain_data_and_in_junit():
     assert case.plain()["cause"]["located"][0]["layer"] == "hidden"
     assert "hidden backward, +40" in junit(judged)
     assert "hidden backward, +40" in terminal.render(document(judged))
+
+
+def test_a_layer_that_took_nothing_before_is_told_by_its_times():
+    located = Located(layer="flatten", direction="forward", base_time_s=2e-6, new_time_s=0.075)
+
+    assert located.text == "flatten forward, 75.0 ms instead of 2.00 µs"
 
 
 def test_a_difference_that_layers_do_not_have_is_not_located():
