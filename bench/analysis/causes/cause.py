@@ -96,8 +96,8 @@ class Cause:
             return tr("Of all that is known, the sides differ only in {facts}.", facts=facts)
         if self.kind is Kind.MACHINE:
             return "" if self.share is None else tr(
-                "One side waited for {share} of the difference, which is no CPU time of its own: it slept, or waited "
-                "for input or output, or had less of its cores.", share=said(self.share),
+                "The slower side waited for {share} of the difference, which is no CPU time of its own: it slept, or "
+                "waited for input or output, or had less of its cores.", share=said(self.share),
             )
         if self.kind is Kind.SPREAD:
             return tr("It is spread over the layers: none of them stands out.")

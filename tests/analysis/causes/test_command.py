@@ -63,7 +63,7 @@ def test_a_side_that_waited_is_told_from_one_that_worked():
     kind, text = told(cause(cpu=(1.0, 1.0)))
 
     assert kind is Kind.MACHINE
-    assert "One side waited for all of the difference" in text
+    assert "The slower side waited for all of the difference" in text
 
 
 def test_cpu_time_of_several_threads_tells_nothing_of_waiting():
