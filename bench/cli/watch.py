@@ -14,6 +14,7 @@ import typer
 from rigmark.bench.cli import Language, Medium
 from rigmark.bench.cli import _options as options
 from rigmark.bench.document.language import tr
+from rigmark.bench.enums import Clock
 from rigmark.bench.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ def command(
     budget: Annotated[
         str, typer.Option(help="Time that measuring may take, for all releases together: 10m, 1h.")
     ] = "30m",
+    clock: Annotated[
+        Clock, typer.Option(help="Judge by wall time, or by CPU time if the machine is busy.")
+    ] = Clock.WALL,
     model: Annotated[str | None, typer.Option(help="Only these networks, separated by commas.")] = None,
     mode: Annotated[str | None, typer.Option(help="Only inference, or only training.")] = None,
     batch: Annotated[str | None, typer.Option(help="Samples per step instead of the suite's.")] = None,
@@ -98,7 +102,7 @@ def command(
         verdicts = [
             decided(
                 f"build:{base.name}", f"build:{new.name}", sweeps, Store(results), budget_s=budget_s / len(neighbours),
-                suite=suite, session=session, deadline_s=timeout, others=count * (len(neighbours) - 1),
+                suite=suite, session=session, deadline_s=timeout, clock=clock, others=count * (len(neighbours) - 1),
             )
             for base, new in neighbours
         ]

@@ -89,7 +89,7 @@ def three(index: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[float, floa
         ratios = iter(slowdowns)
 
         def decided(base: str, new: str, *_: Any, others: int, **settings: Any) -> Verdicts:
-            compared.append(f"{base} {new} {others}")
+            compared.append(f"{base} {new} {settings['clock']} {others}")
             pairs = -np.log(next(ratios)) + 0.001 * np.arange(-12, 12)
             decision = decide_all({"": list(pairs)}, others=others)[""]
             return Verdicts(base=base, new=new, cases=(CaseVerdict(
@@ -113,7 +113,9 @@ def test_the_release_that_changed_something_is_named(
 ):
     compared = three(*ratios)
 
-    ended, output, errors = command("watch", "fast", "--framework", "numpy", "--json", "--junit", "x.xml")
+    ended, output, errors = command(
+        "watch", "fast", "--framework", "numpy", "--clock", "cpu", "--json", "--junit", "x.xml"
+    )
 
     told = json.loads(output)
     assert code == ended
@@ -121,7 +123,7 @@ def test_the_release_that_changed_something_is_named(
     assert [(name, verdict, pytest.approx(change, abs=0.002)) for name, verdict, change in changed] == [
         (each["release"], each["verdict"], each["change"]) for each in told["changed"]
     ]
-    assert ["build:numpy-1 build:numpy-2", "build:numpy-2 build:numpy-3"] == [
+    assert ["build:numpy-1 build:numpy-2 cpu", "build:numpy-2 build:numpy-3 cpu"] == [
         each.rpartition(" ")[0] for each in compared
     ]
     assert all(int(each.rpartition(" ")[2]) > 0 for each in compared)
