@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,6 +29,7 @@ from rigmark.bench.networks import Networks
 from rigmark.bench.plan.case import DEFAULT_BUILD, Case, Timing
 from rigmark.bench.plan.schedule import Trial, proof_case
 from rigmark.bench.plan.sweep import Sweep
+from rigmark.bench.processes.installed import packages
 from rigmark.bench.runner.runner import Runner
 from rigmark.bench.store.record import BASE, NEW
 from rigmark.bench.store.store import Store
@@ -128,7 +130,8 @@ class StartContest(Kind):
     def _plain_side(self, side: Side) -> dict[str, Any]:
         return {
             "name": side.name, "command": side.build.interpreter, "interpreter": side.build.interpreter,
-            "build": side.build.name, "variables": dict(side.build.variables),
+            "build": side.build.name, "variables": hardware.variables(side.build.variables),
+            "packages": packages(side.build.interpreter, Path.cwd(), {**os.environ, **side.build.variables}),
         }
 
     def notes(self) -> tuple[str, ...]:
