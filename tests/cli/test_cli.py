@@ -550,9 +550,9 @@ def commands_of_the_readme() -> list[str]:
     return [line.partition("#")[0].strip() for line in lines if line.startswith("rigmark ")]
 
 
-OF_THE_USERS_OWN = {"ab", "check", "compare", "import", "noise", "serve"}
-"""Verbs whose examples name revisions, builds, files or folders that only a user has, or go on for minutes. So do those
-that bring a network, which tests/networks does for real."""
+OF_THE_USERS_OWN = {"ab", "check", "compare", "import", "noise", "serve", "watch"}
+"""Verbs whose examples name revisions, builds, files or folders that only a user has, or install or measure for minutes.
+So do those that bring a network, which tests/networks does for real."""
 
 
 @pytest.mark.parametrize("line", commands_of_the_readme())
