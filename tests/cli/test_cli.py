@@ -551,8 +551,8 @@ def commands_of_the_readme() -> list[str]:
 
 
 OF_THE_USERS_OWN = {"ab", "check", "compare", "import", "noise", "serve", "watch"}
-"""Verbs whose examples name revisions, builds, files or folders that only a user has, or install or measure for minutes.
-So do those that bring a network, which tests/networks does for real."""
+"""Verbs whose examples name revisions, builds, files or folders that only a user has, or go on for minutes, or install
+something. So do those that bring a network, which tests/networks does for real."""
 
 
 @pytest.mark.parametrize("line", commands_of_the_readme())
