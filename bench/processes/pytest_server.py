@@ -164,6 +164,7 @@ class Suite(suite_server.Server):
     def __init__(self, channel: suite_server.Channel, root: str, path: str):
         self._channel, self._root, self._path = channel, root, path
         import_module("pytest_benchmark")        # or else it says that it is missing
+        os.environ.pop("PYTEST_XDIST_WORKER", None)      # of a pytest above this process; it would switch timing off
 
     def next(self, answer: suite_server.Answer) -> dict[str, Any]:
         """The request after an answer."""

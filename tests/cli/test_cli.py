@@ -200,7 +200,10 @@ DOCUMENTS = sorted(
 )
 """Verbs that write a document or a table."""
 
-NEEDED = {"ab": ("fast", "--base", "default", "--new", "default"), "compare": ("a", "b"), "noise": ("fast",)}
+NEEDED = {
+    "ab": ("fast", "--base", "default", "--new", "default"), "compare": ("a", "b"), "noise": ("fast",),
+    "watch": ("fast", "--framework", "numpy"),
+}
 
 
 @pytest.mark.parametrize("verb", DOCUMENTS)
