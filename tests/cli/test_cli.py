@@ -247,7 +247,7 @@ def test_every_verb_has_a_short_option_for_its_help(command: Command):
     for verb in typer.main.get_command(app).commands:
         long, short = command(verb, "--help"), command(verb, "-h")
 
-        assert (0, long.output) == (short.code, short.output)
+        assert (0, long.output) == (short.code, short.output), (verb, short.errors)
 
 
 def test_every_verb_that_shows_a_document_does_so_in_any_language():
