@@ -22,6 +22,7 @@ import json
 import math
 import multiprocessing
 import sys
+import sysconfig
 import tempfile
 import time
 from pathlib import Path
@@ -71,7 +72,8 @@ def main() -> int:
             print(line_of(row), flush=True)
     server.end()
     if options.record is not None:
-        options.record.write_text(table(rows) + "\n", encoding="utf-8")
+        text = table(rows).replace(f"{sysconfig.get_path('purelib')}/", "")      # wherever they are installed
+        options.record.write_text(text + "\n", encoding="utf-8")
     print(summary(rows))
     return int(any("disagrees" in said for row in rows for said in row["frameworks"].values()))
 

@@ -128,6 +128,7 @@ def _with_more_help(more: Callable[[], str] | None) -> type[Verb]:
     return VerbWithMore
 
 
+HELP = {"help_option_names": ["--help", "-h"]}       # of each verb too: one may be parsed without the group above it
 FILES = {name.rstrip("_"): name for name in registry.names(__path__)}
 """Modules by the verb that each defines: "import" is a keyword of Python, so its module is named import_."""
 
@@ -155,7 +156,7 @@ def _command(name: str) -> Any:
     alone = typer.Typer(add_completion=False)
     alone.command(
         name, no_args_is_help=getattr(verb, "NEEDS_ARGUMENTS", False),
-        cls=_with_more_help(getattr(verb, "more_help", None)),
+        cls=_with_more_help(getattr(verb, "more_help", None)), context_settings=HELP,
     )(verb.command)
     return typer.main.get_command(alone)
 
@@ -182,7 +183,7 @@ def _about(name: str) -> str | None:
 
 app = typer.Typer(
     cls=AllVerbs, no_args_is_help=True, pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["--help", "-h"]},
+    context_settings=HELP,
 )
 
 
