@@ -93,6 +93,25 @@ def layers_in(rows: dict[Row, dict[str, Any]], direction: str) -> set[str]:
     return {name for row in here for name in row.get("members", [row["layer"]])} - {LOSS, GRADIENT_ADD}
 
 
+def test_filters_of_one_channel_have_the_strides_that_module_to_gives():
+    """Whose convolutions otherwise take a kernel of the other order, which costs mnist_cnn a sixth of its step."""
+    net = Builder("network", (1, 8, 8))
+    net.conv2d("conv1", 4, kernel=5)                     # one channel in: contiguous by either order, if one asks
+    net.conv2d("conv2", 6, kernel=1)                     # one element in space
+    net.flatten("flatten")
+    net.dense("scores", 3)
+    graph = net.build(loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=0.01))
+    prepared = frameworks.load("torch").prepare(graph.plain(), initial_weights(graph, seed=1), {
+        "mode": "inference", "precision": "fp32", "compile_mode": "eager", "layout": "channels_last", "device": "cpu",
+        "threads": 1, "seed": 1,
+    })
+    filters = [tensor for tensor in prepared._network.parameters() if tensor.dim() == 4]
+    by_hand = [torch.nn.Conv2d(*size[1::-1], size[2]).to(memory_format=torch.channels_last).weight
+               for size in (tensor.shape for tensor in filters)]
+    assert [tensor.stride() for tensor in by_hand] == [tensor.stride() for tensor in filters]
+    assert [(25, 1, 5, 1), (4, 1, 4, 4)] == [tensor.stride() for tensor in filters]
+
+
 # First, since it runs plain steps from the state that both ways begin with.
 def test_steps_with_marks_compute_what_plain_ones_do(training: Any):
     def four_steps(marked: bool) -> tuple[float, dict[str, np.ndarray]]:

@@ -111,10 +111,14 @@ _MISSING_KERNEL = (
 
 
 def _keep_as(network, memory_format):
-    """Puts images and filters in that order; Module.to would refuse the order of a network with an array of 5 axes."""
+    """Puts filters in that order, as Module.to does, which would refuse a network with an array of 5 axes.
+
+    Tensor.contiguous will not do: it leaves filters of one channel as they are, whose strides then say that the
+    order is the other one, and the convolution takes a slower kernel.
+    """
     for tensor in itertools.chain(network.parameters(), network.buffers()):
         if tensor.dim() == 4:
-            tensor.data = tensor.data.contiguous(memory_format=memory_format)
+            tensor.data = tensor.data.to(memory_format=memory_format)
 
 
 def _autocast(torch, device, precision):
