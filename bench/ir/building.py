@@ -271,7 +271,7 @@ class Builder:
             raise BadGraph(f"{self._name} has no layers")
         outputs = tuple(outputs) or (self._layers[-1].name,)
         self._refuse_wrong_outputs(outputs, loss)
-        self._refuse_wrong_objectives(objectives, loss, copies)
+        self._refuse_wrong_objectives(objectives, outputs, loss, copies)
         ends = (*outputs, *(each.output for each in objectives))
         used = {layer_of(name) for name in ends}.union(
             layer_of(name) for layer in self._layers for name in layer.inputs)
@@ -319,13 +319,18 @@ class Builder:
             raise BadGraph(f"{self._name}: '{twice[0]}' is trained by several objectives; each parameter has one "
                            "optimizer, so let one objective train it")
 
-    def _refuse_wrong_objectives(self, objectives: Sequence[Objective], loss: Loss, copies: Sequence[Copy]) -> None:
+    def _refuse_wrong_objectives(
+        self, objectives: Sequence[Objective], outputs: Sequence[str], loss: Loss, copies: Sequence[Copy]
+    ) -> None:
         if not objectives:
             return
         names = [each.name for each in objectives]
-        if len(set(names)) < max(2, len(names)) or loss != WITHOUT_TARGET or copies:
-            raise BadGraph(f"{self._name}: a graph has two or more objectives, of different names, with no other loss "
-                           f"and without copies; not {', '.join(names)} with {loss} and {len(copies)} copies")
+        if len(set(names)) < len(names) or loss != WITHOUT_TARGET or copies:
+            raise BadGraph(f"{self._name}: a graph has objectives of different names, with no other loss and without "
+                           f"copies; not {', '.join(names)} with {loss} and {len(copies)} copies")
+        if len(names) == 1 and objectives[0].output in outputs:
+            raise BadGraph(f"{self._name}: the only objective is an output, '{objectives[0].output}', too; leave the "
+                           f"objective out, and let the loss be {WITHOUT_TARGET}")
         for each in objectives:
             if not NAME.fullmatch(each.name) or not each.trains:
                 raise BadGraph(f"{self._name}: an objective has a name of letters, digits, '_', '-' and '.', and "

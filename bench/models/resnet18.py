@@ -46,6 +46,13 @@ def residual_network(
 ) -> Graph:
     """The network of a column of table 1: ``blocks`` per stage; outputs have ``expansion`` times a block's channels."""
     net = Builder(name, (input_channels, size, size))
+    trunk(net, block, blocks, expansion=expansion)
+    net.dense("classes", classes)
+    return net.build(loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=learning_rate, momentum=0.9))
+
+
+def trunk(net: Builder, block: Block, blocks: Sequence[int], *, expansion: int) -> str:
+    """The layers from an image, the last value, to the mean of each channel over it."""
     net.conv2d("conv1", 64, kernel=7, stride=2, padding=3, bias=False)
     net.batch_norm("norm1")
     net.relu("relu1")
@@ -58,9 +65,7 @@ def residual_network(
             with net.scope(f"stage{stage}.block{index}"):
                 block(net, channels, stride=stride, projects=stride > 1 or width != expansion * channels)
             width = expansion * channels
-    net.global_avg_pool("pool2")
-    net.dense("classes", classes)
-    return net.build(loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=learning_rate, momentum=0.9))
+    return net.global_avg_pool("pool2")
 
 
 def build(classes: int = 1000, size: int = 224) -> Graph:

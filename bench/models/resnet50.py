@@ -18,6 +18,11 @@ EXPANSION = 4
 def bottleneck(net: Builder, channels: int, *, stride: int, projects: bool) -> None:
     """Adds a 3 x 3 convolution between two 1 x 1 ones, which reduce and restore the channels, with a shortcut."""
     entry = net.last
+    join(net, branch(net, channels, stride=stride), entry, channels, stride=stride, projects=projects)
+
+
+def branch(net: Builder, channels: int, *, stride: int) -> str:
+    """The three convolutions; the layer behind them."""
     net.conv2d("conv1", channels, kernel=1, bias=False)
     net.batch_norm("norm1")
     net.relu("relu1")
@@ -25,7 +30,11 @@ def bottleneck(net: Builder, channels: int, *, stride: int, projects: bool) -> N
     net.batch_norm("norm2")
     net.relu("relu2")
     net.conv2d("conv3", EXPANSION * channels, kernel=1, bias=False)
-    branch = net.batch_norm("norm3")
+    return net.batch_norm("norm3")
+
+
+def join(net: Builder, branch: str, entry: str, channels: int, *, stride: int, projects: bool) -> None:
+    """Adds the shortcut to what the branch gives."""
     if projects:
         entry = projection(net, entry, EXPANSION * channels, stride)
     net.add("add", of=(branch, entry))

@@ -8,17 +8,24 @@ of network (He et al. 2015, arXiv 1502.01852), needs none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rigmark.bench.ir.building import Builder
 from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.training import Sgd
 
-STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))       # channels, convolutions
+CHANNELS = (64, 128, 256, 512, 512)      # of each stage
 
 
 def build(classes: int = 1000, size: int = 224) -> Graph:
-    net = Builder("vgg16", (3, size, size))
-    for stage, (channels, convolutions) in enumerate(STAGES, start=1):
-        for index in range(1, convolutions + 1):
+    return network("vgg16", (2, 2, 3, 3, 3), classes=classes, size=size)
+
+
+def network(name: str, convolutions: Sequence[int], *, classes: int, size: int) -> Graph:
+    """The network of a column of table 1, which has so many convolutions in each stage."""
+    net = Builder(name, (3, size, size))
+    for stage, (channels, count) in enumerate(zip(CHANNELS, convolutions, strict=True), start=1):
+        for index in range(1, count + 1):
             net.conv2d(f"conv{stage}_{index}", channels, kernel=3, padding=1)
             net.relu(f"relu{stage}_{index}")
         net.max_pool(f"pool{stage}", kernel=2, stride=2)

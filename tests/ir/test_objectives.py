@@ -94,7 +94,8 @@ def test_another_optimizer_is_that_of_every_objective_and_another_loss_is_refuse
 
 
 @pytest.mark.parametrize(("changed", "sentence"), [
-    ({"other": None}, "two or more objectives, of different names"),
+    ({"other": Objective(name="one", output="second", trains=("second",))}, "objectives of different names"),
+    ({"other": None}, "the only objective is an output, 'second', too"),
     ({"loss": "mean_squared_error"}, "with no other loss"),
     ({"copies": [Copy(source="first", target="second", every=1)]}, "without copies"),
     ({"one": Objective(name="a b", output="tanh", trains=("first",))}, "has a name of letters"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 
 import pytest
 
@@ -18,6 +19,16 @@ PARAMETERS = {
     "vgg16": 138_357_544,                # torchvision
     "resnet18": 11_689_512,              # torchvision
     "resnet50": 25_557_032,              # torchvision
+    "resnet152": 60_192_808,             # torchvision
+    "vgg19": 143_667_240,                # torchvision
+    "se_resnet50": 28_088_024,           # timm's seresnet50
+    "shufflenet_v2": 2_278_604,          # torchvision
+    "googlenet": 13_378_280,             # Caffe's bvlc_googlenet, of both auxiliary classifiers too
+    "lenet5": 61_706,                    # 156 + 2,416 + 48,120 + 10,164 + 850
+    "cifar10_cnn": 122_570,              # as the tutorial prints
+    "softmax_regression": 7_850,
+    "logistic_regression": 31,
+    "linear_regression": 11,
 }
 GIGA_MULTIPLY_ADDS = {
     "alexnet": "0.724",                  # Sze et al. 2017, "Efficient processing of deep neural networks", table II
@@ -25,6 +36,17 @@ GIGA_MULTIPLY_ADDS = {
     "vgg16": "15.470",
     "resnet18": "1.814",
     "resnet50": "4.089",
+    "resnet152": "11.514",
+    "vgg19": "19.632",
+    "shufflenet_v2": "0.145",
+    "googlenet": "1.583",                # table 1 of the paper: 1.586 with 118 M in place of 34 M for the first layer
+}
+PARAMETERS |= {
+    "rnn": 128 * 128 + 512 * (128 + 512 + 1) + 513 * 128,
+    # Of a table of tokens; six blocks of query and projection, key and value, three matrices and two scales; a scale.
+    "llama": 32_000 * 288 + 6 * (2 * 288 * 288 + 2 * 288 * 144 + 3 * 288 * 768 + 2 * 288) + 288,
+    # ResNet-18 without its classes, a dense layer, a table of words, an LSTM, and scores.
+    "captioning": 11_176_512 + 513 * 512 + 8791 * 512 + 4 * 512 * (512 + 512 + 1) + 513 * 8791,
 }
 CLASSIC = [*PARAMETERS, "lstm"]
 
@@ -185,3 +207,33 @@ def test_networks_for_photographs_can_be_built_small(model, size):
 
     assert (3, size, size) == graph.input.shape
     assert graph.output_shape == (3,)
+
+
+def test_googlenet_trains_three_classifiers_and_answers_by_one():
+    graph = models.build("googlenet")
+    (update,) = graph.updates
+    of_auxiliary = [layer.name for layer in graph.layers if layer.name.startswith("auxiliary")]
+
+    assert [graph.runs("auxiliary1.classes", training=training) for training in (True, False)] == [True, False]
+    assert sum(math.prod(p.shape) for key, p in graph.parameters.items()
+               if key.startswith("auxiliary") and p.is_trainable) == 3_188_840 + 3_190_888
+    assert not any(graph.runs(name, training=False) for name in of_auxiliary)
+    assert all(map(update.needs_gradient, ("auxiliary2.fc", "conv1")))
+    assert {layer.op.init for layer in graph.layers if layer.name.endswith(".weight")} == {"0.3"}
+
+
+def test_a_shuffled_block_takes_the_channels_of_its_branches_in_turns():
+    graph = models.build("shufflenet_v2")
+    block = "stage2.block2"
+
+    assert graph[f"{block}.concat"].inputs == (f"{block}.split", f"{block}.project_relu")
+    assert [graph[f"{block}.{name}"].output_shape for name in ("branches", "in_turns", "shuffled")] == [
+        (2, 58, 28, 28), (58, 2, 28, 28), (116, 28, 28)]
+
+
+def test_an_excitation_multiplies_the_branch_before_the_shortcut():
+    graph = models.build("se_resnet50")
+
+    assert graph["stage1.block1.weighed"].inputs == ("stage1.block1.norm3", "stage1.block1.excitation")
+    assert graph["stage1.block1.add"].inputs == ("stage1.block1.weighed", "stage1.block1.shortcut_norm")
+    assert graph["stage4.block3.reduce"].output_shape == (2048 // 16,)
