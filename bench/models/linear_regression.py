@@ -15,4 +15,4 @@ from rigmark.bench.ir.training import Sgd
 def build(features: int = 10) -> Graph:
     net = Builder("linear_regression", (features,), init="glorot_uniform")
     net.dense("value", 1)
-    return net.build(loss="mean_squared_error", optimizer=Sgd(learning_rate=0.1))
+    return net.build(loss="mean_squared_error", optimizer=Sgd(learning_rate=0.01))

@@ -164,3 +164,17 @@ def test_gpt2_scores_by_its_table_of_tokens():
 
     assert list(graph["scores"].keyed_parameters) == ["tokens/weight"]
     assert "scores/weight" not in graph.parameters
+
+
+@pytest.mark.parametrize(("one", "several", "of_one", "of_several"), [
+    ("filter_5x5", "filters_3x3_twice", 25, 18), ("filter_7x7", "filters_3x3_thrice", 49, 27),
+])
+def test_small_filters_in_a_row_see_as_much_with_fewer_weights(one: str, several: str, of_one: int, of_several: int):
+    """As section 2.3 of the paper of VGG counts them, for as many channels in as out."""
+    for name, count in ((one, of_one), (several, of_several)):
+        graph = models.build(name)
+        filters = [p for key, p in graph.parameters.items() if key.startswith("conv") and key.endswith("weight")]
+
+        assert sum(math.prod(p.shape) for p in filters) == count * 64**2
+        assert 1 + sum(p.shape[-1] - 1 for p in filters) == math.isqrt(of_one)       # pixels that are seen
+        assert graph.multiply_adds == count * 64**2 * 56**2 + 640
