@@ -220,3 +220,15 @@ def test_a_layer_trial_runs_each_convolution_by_itself():
 
     rows = rows_of(json.loads(answer.stdout))
     assert {("conv1", "forward"), ("conv2", "forward"), ("conv3", "forward")} <= rows.keys()
+
+
+def test_the_loss_of_classes_is_not_one_loop_with_the_product_of_its_scores():
+    net = Builder("many_classes", (64,))
+    net.dense("scores", 1000)
+    prepared = prepare(net.build(loss="softmax_cross_entropy", optimizer=Sgd(learning_rate=0.1)), batch=32)
+    prepared._set_off()
+    arguments = prepared._parameters, prepared._statistics, prepared._moments, prepared._steps, prepared._scaling
+    text = prepared._train.lower(*arguments, *prepared._loaded[0], None).compile().as_text()
+    with_product = [part for part in text.split("\n\n") if " dot(" in part]
+    assert with_product
+    assert not any(" reduce(" in part for part in with_product)

@@ -135,8 +135,8 @@ def _all_finite(jax, arrays):
 
 
 def _softmax_cross_entropy(jax, output, y):
-    # As optax has it. A product with one-hot targets would pass over all scores again, and the choice of shifted scores
-    # over their gradients: with the 30,522 tokens of BERT each is a tenth of its step.
+    # As optax has it. Of scores less their maximum XLA on a CPU makes one loop with the product that gives the scores,
+    # which takes 1.3 of the time of the scores of BERT's 30,522 tokens, their loss and gradients.
     chosen = jax.numpy.take_along_axis(output, y[..., None], -1)[..., 0]
     return (jax.nn.logsumexp(output, -1) - chosen).mean()
 
