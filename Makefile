@@ -29,7 +29,10 @@ test: $(TESTABLE)  ## run the tests
 lint: $(TESTABLE)  ## check style, types and old-Python syntax
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/vermin --quiet --no-tips --violations -t=3.6- bench/worker/*.py bench/worker/tracing bench/worker/strategies/__init__.py bench/worker/strategies/replicas.py bench/worker/frameworks/*.py bench/worker/frameworks/numpy
+	$(BIN)/vermin --quiet --no-tips --violations -t=3.6- bench/worker/*.py bench/worker/tracing bench/worker/strategies/__init__.py bench/worker/strategies/replicas.py bench/worker/frameworks/*.py bench/worker/frameworks/numpy bench/worker/frameworks/mxnet
+
+test-builds: $(READY)  ## frameworks of the past, each in an environment that its recipe makes, against the oracle
+	$(BIN)/python -m evidence.legacy
 
 fairness: $(READY)  ## is our step as fast as by hand? one small network in each framework, fails above 1.10
 	$(BIN)/python -m evidence.fairness --model mnist_cnn --mode training --processes 6 --gate 1.10
@@ -40,4 +43,4 @@ format: $(TESTABLE)  ## let ruff fix what it can
 clean:  ## remove the environment and caches, not the results
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help bench test lint fairness format clean
+.PHONY: help bench test test-builds lint fairness format clean

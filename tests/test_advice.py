@@ -21,7 +21,7 @@ from rigmark.bench.sections.advice import measuring
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = typer.main.get_command(app)
-PLACEHOLDERS = {"results": "results", "sessions": "5"}
+PLACEHOLDERS = {"results": "results", "sessions": "5", "recipe": "numpy"}
 """What stands for a value in a template, where a word does not do."""
 
 

@@ -7,6 +7,9 @@
     [build."torch-2.9.1"]                          # a recipe: 'rigmark builds create torch-2.9.1' installs it
     packages = ["torch==2.9.1"]
 
+    [build.mxnet]                                  # the recipe that the adapter of a framework states
+    recipe = "mxnet"
+
     [build.generic]                                # the interpreter that runs Rigmark, with other settings
     isa = "sse41"
 
@@ -20,7 +23,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,12 +34,13 @@ from rigmark.bench.enums import Isa
 from rigmark.bench.errors import UserError, unknown
 from rigmark.bench.host import files
 from rigmark.bench.plan.case import DEFAULT_BUILD, Case
+from rigmark.bench.worker import frameworks
 
 FILE = "builds.toml"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 """Allowed names of builds in builds.toml: the environment is a folder of that name, which may be deleted."""
 OF_REVISION = "@"            # occurs in the names of builds of git revisions only
-KEYS = {"interpreter", "isa", "packages", "post_install", "python", "variables"}
+KEYS = {"interpreter", "isa", "packages", "post_install", "python", "recipe", "variables"}
 RECIPE_KEYS = {"packages", "post_install", "python"}
 
 
@@ -52,6 +56,8 @@ class Build:
     post_install: str | None = None      # of a recipe: a shell command that runs in the new environment
     isa: str = Isa.NATIVE                # the instruction set that all its cases are limited to
     over: tuple[str, ...] = ()           # of a recipe: folders of packages to use beneath its own packages
+    recipe: str | None = None            # the framework whose adapter states the recipe; None: builds.toml does
+    pythons: tuple[str, ...] = ()        # of such a recipe: the releases of Python that it works with, the best first
 
     @property
     def is_managed(self) -> bool:
@@ -133,6 +139,8 @@ def described(path: Path, name: str, table: Mapping[str, Any]) -> Build:
         raise refuse("is always the interpreter that runs Rigmark; choose another name")
     if strange := sorted(set(table) - KEYS):
         raise refuse(f"has an unknown key '{strange[0]}'; it takes: {', '.join(sorted(KEYS))}")
+    recipe = table.get("recipe")
+    table, pythons = _with_recipe(table, refuse)
     interpreter, packages = table.get("interpreter"), table.get("packages", [])
     if not isinstance(table.get("variables", {}), dict):
         raise refuse("must give variables as a table: variables = { NAME = 'value' }")
@@ -157,7 +165,29 @@ def described(path: Path, name: str, table: Mapping[str, Any]) -> Build:
         name=name, isa=isa, interpreter=_interpreter(path, name, interpreter, is_managed=bool(packages)),
         variables=variables, packages=tuple(packages),
         python=_place(path, table["python"]) if "python" in table else None, post_install=table.get("post_install"),
+        recipe=recipe, pythons=pythons,
     )
+
+
+def _with_recipe(
+    table: Mapping[str, Any], refuse: Callable[[str], UserError]
+) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """The table with the packages of the framework's recipe that it names, if any, and the Pythons of that recipe."""
+    if "recipe" not in table:
+        return table, ()
+    if strange := sorted({"interpreter", "packages", "post_install"} & set(table)):
+        raise refuse(f"has both a recipe and {strange[0]}; the recipe of a framework says what to install")
+    known = recipes()
+    if table["recipe"] not in tuple(known):
+        raise refuse(f"asks for an unknown recipe '{table['recipe']}'; there are those of: {', '.join(known)}")
+    recipe = known[table["recipe"]]
+    return {**table, "packages": [*recipe["packages"]]}, tuple(recipe["pythons"])
+
+
+def recipes() -> dict[str, Mapping[str, Any]]:
+    """{framework: the recipe that its adapter states}, of frameworks that plain pip cannot install as they are."""
+    stated = {name: getattr(frameworks.load(name), "RECIPE", None) for name in frameworks.NAMES}
+    return {name: recipe for name, recipe in stated.items() if recipe is not None}
 
 
 def _unusable(variables: Mapping[str, str], texts: Iterable[str | None]) -> str | None:

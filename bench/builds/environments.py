@@ -19,6 +19,7 @@ import psutil
 import tomlkit
 
 from rigmark.bench.builds import build as builds
+from rigmark.bench.builds import interpreters
 from rigmark.bench.builds.build import Build
 from rigmark.bench.errors import UserError
 from rigmark.bench.host import files
@@ -55,19 +56,23 @@ def of_revisions() -> dict[str, Build]:
     return by_name
 
 
-def create(build: Build, tell: Callable[[str], None]) -> None:
+def create(build: Build, tell: Callable[[str], None], prove: Callable[[Build], None] | None = None) -> None:
     """Creates the environment of a recipe; ``tell`` is called with a message for each step.
 
-    An unfinished environment of an earlier attempt is replaced. If this one does not finish, for example after Ctrl-C,
-    what was created is removed. Raises UserError if a step fails, with the end of its output.
+    ``prove`` is called when all is installed; what it raises makes the environment a failed one. An unfinished
+    environment of an earlier attempt is replaced. If this one does not finish, for example after Ctrl-C, what was
+    created is removed. Raises UserError if a step fails, with the end of its output, and if this machine has none of
+    the Pythons that the recipe works with.
     """
-    folder = _folder(build)
+    folder, python = _folder(build), build.python or sys.executable
+    if build.pythons and build.python is None:
+        python = interpreters.needed(build.name, build.pythons)
     shutil.rmtree(folder, ignore_errors=True)
     started = time.monotonic()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         tell(f"creating an environment in {folder}")
-        _step(build, [build.python or sys.executable, "-m", "venv", str(folder)], tell)
+        _step(build, [python, "-m", "venv", str(folder)], tell)
         if build.over:
             (own,) = (folder / "lib").glob("python*/site-packages")
             (own / OVER).write_text("".join(f"{other}\n" for other in build.over), encoding="utf-8")
@@ -77,6 +82,9 @@ def create(build: Build, tell: Callable[[str], None]) -> None:
         if build.post_install:
             tell(f"running {build.post_install}")
             _step(build, ["/bin/sh", "-c", build.post_install], tell)
+        if prove is not None:
+            tell(f"proving that {build.name} computes as the oracle does")
+            prove(build)
         seconds = time.monotonic() - started
         made = {"recipe": _recipe(build), "size_bytes": size_bytes(folder), "seconds": round(seconds, 1)}
         (folder / FINISHED).write_text(json.dumps(made, indent=1), encoding="utf-8")

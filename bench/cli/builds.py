@@ -109,6 +109,11 @@ def create(
     rigmark builds create tensorflow-cpu==2.20.0 numpy==2.1.3 --name tf220
 
     rigmark builds create torch==2.9.1 --package intel-extension-for-pytorch --name ipex
+
+    rigmark builds create mxnet
+
+    A framework of the past, such as mxnet, has a recipe of its own: the Python that it needs is found among those of
+    this machine, versions that work together are installed, and a network is proven against the oracle.
     """
     from rigmark.bench.builds import build as builds
     from rigmark.bench.builds import environments
@@ -121,17 +126,19 @@ def create(
     if not packages:
         raise UserError("name what to install: rigmark builds create torch==2.9.1, or a recipe in builds.toml")
     is_known = len(packages) == 1 and name is None and packages[0] in known
+    of_framework = packages[0] if len(packages) == 1 and packages[0] in builds.recipes() else None
     wanted = packages[0] if is_known else name or environments.name_of(packages[0])
     packages += environments.needed_beside(packages)
     table = {
         key: value for key, value in (
-            ("packages", packages), ("python", python), ("post_install", post_install),
+            ("recipe", of_framework), ("packages", None if of_framework else packages), ("python", python),
+            ("post_install", post_install),
             ("variables", _variables(variable)),
         ) if value
     }
     if not is_known:
         _refuse_taken(wanted)
-        for requirement in recipe or ():
+        for requirement in () if of_framework else recipe or ():
             _refuse_other_packages(requirement, known)
     build = known[wanted] if is_known else builds.described(_file(user), wanted, table)
     if not build.is_managed:
@@ -142,14 +149,17 @@ def create(
     try:
         if not environments.is_finished(build):
             with _status() as tell:
-                environments.create(build, tell)
+                environments.create(build, tell, None if build.recipe is None else prove)
     except Interrupted:
         raise Interrupted(f"nothing is left of build '{wanted}'; the same command starts again") from None
     if not is_known:     # only now, so that a build that was killed half-way leaves its name free
         environments.write(_file(user), wanted, table)
     made = files.read_json(builds.environment(wanted) / environments.FINISHED)
     say(f"created build '{wanted}' in {duration(made['seconds'])}, {made['size_bytes'] / 1e9:.2f} GB")
-    say(f"next: rigmark run quick --build default,{wanted}")
+    if build.recipe is None:
+        say(f"next: rigmark run quick --build default,{wanted}")
+    else:
+        say(f"next: rigmark run --model mnist_cnn --framework {build.recipe} --build {wanted}")
 
 
 @app.command(cls=Verb)
@@ -178,6 +188,29 @@ def remove(
             f"it is in {other}: {'leave out' if user else 'add'} --user" if other.exists() else "it cannot be removed"))
     left = f"{environments.remove(build) / 1e9:.2f} GB freed" if build.is_managed else f"{build.interpreter} is kept"
     say(f"removed build '{name}'; {left}")
+
+
+def prove(build: Build) -> None:
+    """Raises UserError unless a forward pass and training steps of a small network agree with the oracle."""
+    import tempfile
+
+    from rigmark.bench.builds import build as builds
+    from rigmark.bench.enums import Outcome, TrialKind
+    from rigmark.bench.plan.schedule import plan
+    from rigmark.bench.plan.sweep import Sweep
+    from rigmark.bench.runner.runner import Runner
+    from rigmark.bench.store.store import Store
+
+    assert build.recipe is not None
+    sweep = Sweep(models=("mlp",), frameworks=(build.recipe,), builds=(build.name,), threads=(1,), repetitions=1)
+    proofs = [trial for trial in plan([sweep], cores=1, seed=0) if trial.kind == TrialKind.PROOF]
+    with tempfile.TemporaryDirectory() as folder:
+        known = {**builds.load(), build.name: build}
+        with Runner(Store(Path(folder)).create(), known, suite="", command="", telemetry=False) as runner:
+            for record in runner.run(proofs).stored:
+                if record.outcome is not Outcome.OK:
+                    raise UserError(f"build '{build.name}' was not kept, as its proof is {record.outcome}: "
+                                    f"{record.reason}")
 
 
 def _file(user: bool) -> Path:

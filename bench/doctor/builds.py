@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rigmark.bench.builds import build as builds_module
-from rigmark.bench.builds import environments
+from rigmark.bench.builds import environments, interpreters
 from rigmark.bench.builds.build import Build
 from rigmark.bench.builds.variables import environment
 from rigmark.bench.devices import CPU
@@ -98,6 +98,18 @@ def build_checks(every: Sequence[Usable], driver: str | None, has_compiler: Mapp
         yield Check(
             topic="builds", severity=Severity.OK, text=f"no build has {name}",
             fix=f"to measure it: rigmark builds create {name} ({_needs_python(name)})",
+        )
+
+
+    for name, recipe in builds_module.recipes().items():
+        if name in measured:
+            continue
+        found = next((release for release in recipe["pythons"] if interpreters.find(release) is not None), None)
+        lacking = f"it needs {interpreters.lacking(recipe['pythons'])}"
+        python = lacking if found is None else f"from this machine's Python {found}"
+        yield Check(
+            topic="builds", severity=Severity.OK, text=f"no build has {name}",
+            fix=f"to measure it: rigmark builds create {name} ({python})",
         )
 
 

@@ -144,3 +144,21 @@ def test_an_unknown_build_is_answered_with_the_nearest_name(tmp_path: Path):
     assert build.find("generic", loaded).name == "generic"
     with pytest.raises(UnknownName, match="no build 'genric'; did you mean 'generic'"):
         build.find("genric", loaded)
+
+
+def test_the_adapter_of_a_framework_states_what_its_recipe_installs(tmp_path: Path):
+    made = load(tmp_path, '[build.old]\nrecipe = "mxnet"')["old"]
+
+    assert ("mxnet", build.recipes()["mxnet"]["packages"]) == (made.recipe, made.packages)
+    assert made.is_managed
+    assert "3.11" == made.pythons[0]
+
+
+@pytest.mark.parametrize(("table", "sentence"), [
+    ('recipe = "torch"', "asks for an unknown recipe 'torch'; there are those of: mxnet"),
+    ('recipe = "mxnet"\npackages = ["torch"]', "has both a recipe and packages"),
+    ('recipe = "mxnet"\ninterpreter = "python3"', "has both a recipe and interpreter"),
+])
+def test_a_recipe_is_that_of_a_framework_and_nothing_beside_it(tmp_path: Path, table: str, sentence: str):
+    with pytest.raises(UserError, match=sentence):
+        load(tmp_path, f"[build.old]\n{table}")

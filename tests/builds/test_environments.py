@@ -235,3 +235,15 @@ def test_a_file_that_cannot_be_written_is_reported(tmp_path: Path):
 
     with pytest.raises(UserError, match="cannot write"):
         environments.write(tmp_path / "builds.toml", "mine", {"interpreter": "python3"})
+
+
+def test_what_is_not_proven_is_not_kept(tmp_path: Path):
+    build = Build(name="wrong", interpreter=str(builds.managed_interpreter("wrong")), packages=("numpy==1.0",))
+
+    def refuse(made: Build) -> None:
+        assert Path(made.interpreter).exists()
+        raise UserError("its answers are wrong")
+
+    with pytest.raises(UserError, match="its answers are wrong"):
+        environments.create(build, lambda line: None, refuse)
+    assert not builds.environment("wrong").exists()

@@ -35,8 +35,8 @@ def changed_by(content: worker_package.Files) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("added", [
-    {"frameworks/mxnet.py": b"from . import Prepared\n"},
-    {"frameworks/mxnet/__init__.py": b"", "frameworks/mxnet/adapter.py": b"from .. import Prepared\n"},
+    {"frameworks/chainer.py": b"from . import Prepared\n"},
+    {"frameworks/chainer/__init__.py": b"", "frameworks/chainer/adapter.py": b"from .. import Prepared\n"},
     {"strategies/horovod.py": b"from . import EACH\n"},
 ])
 def test_a_new_framework_or_strategy_leaves_all_others_what_they_were(added: dict[str, bytes]):

@@ -20,6 +20,8 @@ An adapter module has
                     mode that it lacks, the one in which that is refused
 ``ACCUMULATES``     optional: True if it divides batches as ``accumulate`` says; else that is refused for it
 ``OBJECTIVES``      optional: True if its training steps take several objectives; else that is refused for it
+``RECIPE``          optional: how 'rigmark builds create NAME' makes an environment where plain pip would not do:
+                    {"packages": requirements that work together, "pythons": releases of Python, the best first}
 ``LAYER_VARIABLES`` optional: {(device type, compile mode, mode): environment variables of layer trials only}; they
                     change the compiled program
 ``LOWERINGS``       {operation: function}; the conformance test compares it with bench.ir.ops.OPS

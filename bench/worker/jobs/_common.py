@@ -49,7 +49,7 @@ def imported(module, job, precisions):
     if settings.get("accumulate", 1) > 1 and not getattr(module, "ACCUMULATES", False):
         raise Failed("unsupported", "the adapter of %s does not add up the gradients of parts of a batch; leave "
                      "--accumulate out" % job["framework"])
-    refuse_lacking(module.IMPORTS, module.DISTRIBUTIONS[0])
+    refuse_lacking(module.IMPORTS, module.DISTRIBUTIONS[0], job["framework"] if hasattr(module, "RECIPE") else None)
     for package in getattr(module, "NEEDS", ()):
         refuse_lacking(package, package)
     try:
@@ -60,8 +60,14 @@ def imported(module, job, precisions):
     return module
 
 
-def refuse_lacking(package, distribution):
-    """Raises Failed if this interpreter has no such top-level package, which comes with that distribution."""
+def refuse_lacking(package, distribution, recipe=None):
+    """Raises Failed if this interpreter has no such top-level package, which comes with that distribution.
+
+    ``recipe`` is the framework that has one; None: pip is enough.
+    """
+    if importlib.util.find_spec(package) is None and recipe is not None:
+        raise Failed("not_installed", "no package '%s' in %s; rigmark builds create %s makes a build that has it" % (
+            package, sys.executable, recipe))
     if importlib.util.find_spec(package) is None:
         raise Failed("not_installed", "no package '%s' in %s; install %s there" % (
             package, sys.executable, distribution))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from rigmark.bench.builds.build import recipes
 from rigmark.bench.ir.building import Builder
 from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.ops import OPS
@@ -210,7 +211,8 @@ def test_lowerings_are_exactly_the_operations(framework):
     missing = set(OPS) - set(ADAPTERS[framework].LOWERINGS)
 
     assert set(ADAPTERS[framework].LOWERINGS) <= set(OPS)
-    assert missing == set() or "training" not in frameworks.modes(framework)     # ONNX lacks some
+    # ONNX lacks some, and so do frameworks of the past.
+    assert missing == set() or "training" not in frameworks.modes(framework) or framework in recipes()
 
 
 @by_adapter
