@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from xml.etree import ElementTree
 
@@ -30,9 +30,13 @@ def junit(verdicts: Verdicts) -> str:
     return _suite(f"rigmark {verdicts.base} against {verdicts.new}", _tests(verdicts))
 
 
-def junit_of_neighbours(name: str, neighbours: Sequence[Verdicts]) -> str:
-    """The same of several contests, of which each has another pair of sides."""
+def junit_of_neighbours(name: str, neighbours: Sequence[Verdicts], broken: Mapping[str, str]) -> str:
+    """The same of several contests, of which each has another pair of sides; a side that could not be made ready is an
+    error, with the reason.
+    """
     return _suite(name, [
+        *(Test(name=side, kind="error", why=f"does not install here: {reason}") for side, reason in broken.items()),
+    ] + [
         replace(test, name=f"{test.name}: {verdicts.base} against {verdicts.new}")
         for verdicts in neighbours for test in _tests(verdicts)
     ])

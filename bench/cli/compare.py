@@ -179,16 +179,10 @@ def stored_contests(base: str, new: str, results: Path) -> tuple[list[Contest], 
     hidden = [secrets.hidden(name) for name in (base, new)]      # as commands are stored
     commits = [None if (found_commit := revisions.find(name, Path.cwd())) is None else found_commit.commit
                for name in (base, new)] if found else []
-    latest = {}
-    for contest in found:
-        sides = (contest.base, contest.new)
-        if all(
-            commit == side.commit if side.commit is not None else name == side.name
-            for side, name, commit in zip(sides, hidden, commits, strict=True)
-        ):
-            named = [(side.name, side.command, side.commit, side.build) for side in sides]
-            latest[contest.label, contest.quantity.name, *named, tuple(contest.cpus)] = contest
-    return list(latest.values()), problems
+    return contests.latest([contest for contest in found if all(
+        commit == side.commit if side.commit is not None else name == side.name
+        for side, name, commit in zip((contest.base, contest.new), hidden, commits, strict=True)
+    )]), problems
 
 
 def _revision(name: str) -> Iterator[str]:

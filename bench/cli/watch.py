@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json as json_format
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -66,6 +65,7 @@ def command(
 
     Each release gets a build of its own, which is kept unless --keep says otherwise; what pip would download is said
     first. Each is measured against the one before it, as 'rigmark ab' does it, and all verdicts are judged together.
+    A release that does not install here is told, and its neighbours are compared with each other.
     Exit code: 1 if the newest is slower than the one before it, 2 if a release failed, 4 if there is no verdict on it.
 
     Examples:
@@ -77,7 +77,7 @@ def command(
     rigmark watch fast --framework torch --nightly https://download.pytorch.org/whl/nightly/cpu --dry-run
     """
     from rigmark.bench.builds import releases as index
-    from rigmark.bench.cli import medium_of, run
+    from rigmark.bench.cli import Exit, medium_of, run
     from rigmark.bench.cli.ab import decided
     from rigmark.bench.store.store import Store
 
@@ -92,10 +92,10 @@ def command(
     found = index.latest(distribution, releases if nightly else max(releases, 2))
     if nightly is not None:
         found.append(index.nightly(distribution, nightly))
-    _foretell(found)
+    broken = _foretell(found)
     if dry_run:
-        return
-    builds = [_made(release) for release in found]
+        raise typer.Exit(Exit.BAD if broken else Exit.DONE)
+    builds = _made_ready(found, broken)
     neighbours = list(itertools.pairwise(builds))
     count = len({case for sweep in sweeps for case in sweep.cases(1)})
     try:
@@ -109,8 +109,8 @@ def command(
     finally:
         if keep is not None:
             _remove(builds[:max(len(builds) - keep, 0)])
-    _show(framework, verdicts, medium, output, junit)
-    raise typer.Exit(_conclusion(verdicts))
+    _show(framework, verdicts, broken, medium, output, junit)
+    raise typer.Exit(Exit.BAD if broken else _conclusion(verdicts))
 
 
 def _package(framework: str, package: str | None) -> str:
@@ -134,35 +134,67 @@ def _build(release: Release) -> Build:
                             table)
 
 
-def _foretell(found: Sequence[Release]) -> None:
-    """Says what each release would download."""
+def _foretell(found: Sequence[Release]) -> dict[str, str]:
+    """Says what each release would download; returns why some do not install here, by the names of their builds."""
     from rigmark.bench.builds import environments
     from rigmark.bench.builds import releases as index
     from rigmark.bench.cli import say
     from rigmark.bench.document import formatting
 
+    broken = {}
     for release in found:
         build = _build(release)
         if environments.is_finished(build):
             say(f"{build.name}: there already")
             continue
-        needed = index.download((release.requirements[0], environments.NEEDED, *build.packages[1:]))
+        try:
+            needed = index.download((release.requirements[0], environments.NEEDED, *build.packages[1:]))
+        except UserError as error:
+            broken[build.name] = str(error)
+            say(f"{build.name} does not install here: {error}")
+            continue
         size = "of unknown size" if needed.size_bytes is None else f"{needed.size_bytes / 1e6:,.0f} MB"
         say(f"{build.name}: {formatting.count(needed.packages, 'package')} to download, {size}")
+    return broken
 
 
-def _made(release: Release) -> Build:
-    """The build of a release, which is created if there is none, and stands in the builds.toml of the folder."""
+def _made_ready(found: Sequence[Release], broken: dict[str, str]) -> list[Build]:
+    """The builds of those releases that install; ``broken`` gets why the others do not, by the names of their builds.
+    """
+    from rigmark.bench.cli import say
+
+    made = []
+    for release in found:
+        build = _build(release)
+        if build.name in broken:
+            continue
+        _check_own(build)
+        try:
+            made.append(_made(build))
+        except UserError as error:
+            broken[build.name] = str(error)
+            say(f"{build.name} does not install here: {error}")
+    return made
+
+
+def _check_own(build: Build) -> None:
+    """Raises UserError if builds.toml has another build of this name."""
+    from rigmark.bench.builds import build as builds
+
+    known = builds.load().get(build.name)
+    if known is not None and known.packages != build.packages:
+        raise UserError(f"build '{build.name}' of builds.toml is another one than {' '.join(build.packages)}; "
+                        "rename or remove it")
+
+
+def _made(build: Build) -> Build:
+    """The build of a release, which is created if there is none, and stands in the builds.toml of the folder; raises
+    UserError if it cannot be.
+    """
     from rigmark.bench.builds import build as builds
     from rigmark.bench.builds import environments
     from rigmark.bench.cli import say
 
-    build = _build(release)
-    if build.name in builds.load():
-        known = builds.load()[build.name]
-        if known.packages != build.packages:
-            raise UserError(f"build '{build.name}' of builds.toml is another one than {' '.join(build.packages)}; "
-                            "rename or remove it")
     if not environments.is_finished(build):
         say(f"installing {build.name}")
         environments.create(build, lambda line: None)
@@ -182,7 +214,8 @@ def _remove(old: Sequence[Build]) -> None:
 
 
 def _show(
-    framework: str, verdicts: Sequence[Verdicts], medium: str, output: Path | None, junit: Path | None
+    framework: str, verdicts: Sequence[Verdicts], broken: Mapping[str, str], medium: str, output: Path | None,
+    junit: Path | None,
 ) -> None:
     from rigmark.bench.analysis.statistics.decision import Verdict
     from rigmark.bench.cli import JSON, write, write_document
@@ -194,50 +227,47 @@ def _show(
             for each in verdicts for case in each.having(Verdict.SLOWER, Verdict.FASTER)
         ]
         write(json_format.dumps({
-            "framework": framework, "changed": changed, "neighbours": [each.plain() for each in verdicts],
+            "framework": framework, "not_installed": broken, "changed": changed,
+            "neighbours": [each.plain() for each in verdicts],
         }, indent=1) + "\n", output)
     else:
-        write_document(_document(framework, verdicts), medium, output)
+        write_document(_document(framework, verdicts, broken), medium, output)
     if junit is not None:
         from rigmark.reports.junit import junit_of_neighbours
 
-        write(junit_of_neighbours(f"rigmark watch of {framework}", verdicts), junit)
+        write(junit_of_neighbours(f"rigmark watch of {framework}", verdicts, broken), junit)
 
 
-def _document(framework: str, verdicts: Sequence[Verdicts]) -> Document:
+def _document(framework: str, verdicts: Sequence[Verdicts], broken: Mapping[str, str]) -> Document:
     """What changed in which release, then the verdicts on each pair of neighbours, newest first."""
     from rigmark.bench.analysis.comparison import verdicts as comparison
     from rigmark.bench.analysis.statistics.decision import Verdict
     from rigmark.bench.document.document import Document, Items, Section
 
     changed = tuple(
-        tr("{release}: {case} is {verdict}, {change}, than in {before}{cause}", release=_name(each.new),
-           case=case.label, verdict=comparison.said(case), change=comparison.change_of(case), before=_name(each.base),
-           cause=f"; {case.cause.text}" if case.cause else "")
+        tr("{release}: {case} is {verdict}, {change}, than in {before}{cause}", release=comparison.name_of(each.new),
+           case=case.label, verdict=comparison.said(case), change=comparison.change_of(case),
+           before=comparison.name_of(each.base), cause=f"; {case.cause.text}" if case.cause else "")
         for each in reversed(verdicts) for case in each.having(Verdict.SLOWER, Verdict.FASTER)
     )
-    sections = [
-        replace(section, id=f"{section.id}-{number}", title=tr(
-            "{base} against {new}", base=_name(each.base), new=_name(each.new),
-        ))
-        for number, each in enumerate(reversed(verdicts), 1) for section in comparison.document(each).sections
-    ]
     return Document(
         title=tr("Releases of {framework}", framework=framework), summary=(), sections=(
             Section(id="changed", title=tr("What changed"), blocks=(
-                Items(texts=changed or (tr("No release is known to be slower or faster than the one before it."),)),
-            )), *sections,
+                Items(texts=(
+                    *(tr("{release} does not install here: {reason}", release=name, reason=reason)
+                      for name, reason in [*broken.items()][::-1]),
+                    *(changed or (tr("No release is known to be slower or faster than the one before it."),)),
+                )),
+            )), *comparison.neighbours(verdicts[::-1]),
         ),
     )
 
 
-def _name(side: str) -> str:
-    return side.removeprefix("build:")
-
-
 def _conclusion(verdicts: Sequence[Verdicts]) -> Exit:
-    """That of the newest release, unless another failed."""
+    """That of the newest release, unless another failed; there may be none to compare."""
     from rigmark.bench.cli import Exit
     from rigmark.bench.cli.compare import conclude
 
+    if not verdicts:
+        return Exit.NOTHING_MEASURED
     return Exit.BAD if any(each.has_failed for each in verdicts) else conclude(verdicts[-1])

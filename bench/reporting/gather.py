@@ -10,7 +10,8 @@ from rigmark.bench.claims import judge
 from rigmark.bench.claims import load as loader
 from rigmark.bench.document.document import Document
 from rigmark.bench.host.heap import growing
-from rigmark.bench.sections import claims, document, inputs, quoted
+from rigmark.bench.reporting.contests import stored
+from rigmark.bench.sections import claims, contests, document, inputs, quoted
 from rigmark.bench.store.store import Store
 
 
@@ -28,14 +29,17 @@ class Report:
 def report(store: Store, where: str | None = None) -> Report:
     """On the results that an SQL condition holds for, or on all; in the language that it is called in.
 
-    Claims and what others published stand in the report on all. Raises UserError for what is no condition.
+    Contests, claims and what others published stand in the report on all. Raises UserError for what is no condition.
     """
     read = inputs.read(store, where)
     more, said = [], loader.shipped()
+    contested, unread = None, tuple[str, ...]()
     if where is None:
+        found, unread = stored(store)
+        contested = contests.section(found)
         tested = claims.section(judge(said, read.evidence))
-        more = [section for section in (tested, quoted.section(read.tables, read.quoted)) if section]
+        more = [section for section in (contested, tested, quoted.section(read.tables, read.quoted)) if section]
     return Report(
-        document=document(read, more=more, claims=said), results=read.results, problems=read.problems,
-        is_measured=read.is_measured or bool(read.tables),
+        document=document(read, more=more, claims=said), results=read.results, problems=(*read.problems, *unread),
+        is_measured=read.is_measured or bool(read.tables) or contested is not None,
     )

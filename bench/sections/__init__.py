@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import pandas as pd
 
@@ -51,7 +50,8 @@ def document(
     title, problems = title or tr("Rigmark report"), inputs.problems
     results, trials = inputs.results, inputs.trials
     if trials.empty:
-        return replace(_empty(title, problems), sections=(*_empty(title, problems).sections, *more))
+        has_contests = any(each.id == "contests" for each in more)
+        return Document(title=title, summary=(), sections=(_empty(problems, has_contests=has_contests), *more))
     doubts = doubts_module.doubts(
         inputs.groups,
         [(member.about, member.case.findings) for each in inputs.layer_groups for member in each.members],
@@ -81,14 +81,14 @@ def document(
     return Document(title=title, summary=_summary(trials, problems), sections=tuple(sections))
 
 
-def _empty(title: str, problems: Sequence[str]) -> Document:
-    text = tr(
+def _empty(problems: Sequence[str], *, has_contests: bool) -> Section:
+    text = tr("No trial was timed, so no framework can be called faster.") if has_contests else tr(
         "Nothing is stored here yet, so there is nothing to report; measure first, say with 'rigmark run quick'."
     )
     blocks: tuple[Block, ...] = (Paragraph(text=text),)
     if problems:
         blocks += (Items(texts=tuple(problems)),)
-    return Document(title=title, summary=(), sections=(Section(id="verdict", title=tr("Verdict"), blocks=blocks),))
+    return Section(id="verdict", title=tr("Verdict"), blocks=blocks)
 
 
 def _summary(trials: pd.DataFrame, problems: Sequence[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ own, which is written anew after every pair, so that an interrupt loses no finis
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -121,6 +121,15 @@ def read_all(root: Path) -> tuple[list[Contest], tuple[str, ...]]:
         except reading.LeftOut as error:
             problems.append(str(error))
     return sorted(found, key=lambda contest: datetime.fromisoformat(contest.recorded_at)), tuple(problems)
+
+
+def latest(found: Sequence[Contest]) -> list[Contest]:
+    """The last of those that contested the same thing, between the same sides, on the same cores."""
+    last = {}
+    for contest in found:
+        sides = [(side.name, side.command, side.commit, side.build) for side in (contest.base, contest.new)]
+        last[contest.label, contest.quantity.name, *sides, tuple(contest.cpus)] = contest
+    return list(last.values())
 
 
 class ContestFile:

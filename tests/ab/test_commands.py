@@ -22,6 +22,8 @@ from rigmark.bench.analysis.comparison.numbers import Quantity
 from rigmark.bench.analysis.comparison.verdicts import CaseVerdict, change_of, document, outlook
 from rigmark.bench.analysis.statistics.decision import LOOKS, Verdict
 from rigmark.bench.cli import main
+from rigmark.bench.reporting import gather
+from rigmark.bench.store.store import existing
 from rigmark.reports.junit import junit
 from rigmark.reports.media import markdown
 from tests.builds.test_revisions import commit, git
@@ -430,6 +432,12 @@ def test_stored_contests_are_judged_again_as_they_were(ab: Callable[..., Ended])
         for case, told in zip(json.loads(again)["cases"], json.loads(measured)["cases"], strict=True)
     ]}
     assert 2 == ab("compare", "true", "echo")[0]
+    report = gather.report(existing(Path("results")))
+    (section,) = (each for each in report.document.sections if each.id == "contests")
+    contested, failed = section.sections
+    assert (True, f"{base} against {new}", "true against echo") == (report.is_measured, contested.title, failed.title)
+    assert "1 slower" in str(contested.blocks[0])
+    assert "1 not compared" in str(failed.blocks[0])
 
     (path,) = (path for path in Path("results/contests").glob("*.json") if '"sort"' in path.read_text())
     path.write_text(path.read_text().replace('"sort": 0.0001', '"sort": 0.0002'))

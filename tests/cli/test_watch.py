@@ -169,3 +169,31 @@ def test_a_mistake_is_answered_in_a_sentence(
 
     assert 2 == code
     assert sentence in " ".join(errors.split())
+
+def test_a_release_that_does_not_install_is_told_and_its_neighbours_are_compared(
+    command: Callable[..., Ended], three: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+):
+    compared, create, sized = three(1.0), environments.create, releases.download
+
+    def broken(build: Build, tell: Callable[[str], None]) -> None:
+        if build.name == "numpy-2":
+            raise UserError("pip ended with exit code 1")
+        create(build, tell)
+
+    monkeypatch.setattr(environments, "create", broken)
+
+    code, output, _ = command("watch", "fast", "--framework", "numpy", "--json", "--junit", "x.xml")
+
+    assert (2, {"numpy-2": "pip ended with exit code 1"}) == (code, json.loads(output)["not_installed"])
+    assert ["build:numpy-1 build:numpy-3 wall"] == [each.rpartition(" ")[0] for each in compared]
+    assert ["numpy-2"] == [test.get("name") for test in ElementTree.parse("x.xml").getroot().iter("testcase")
+                           if test.find("error") is not None]
+
+    def unknown(requirements: list[str]) -> releases.Download:
+        if requirements[0].endswith("==2"):
+            raise UserError("pip cannot resolve it")
+        return sized(requirements)
+
+    monkeypatch.setattr(releases, "download", unknown)
+    code, output, errors = command("watch", "fast", "--framework", "numpy", "--dry-run")
+    assert (2, "", True) == (code, output, "numpy-2 does not install here: pip cannot resolve it" in errors)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -157,6 +157,7 @@ class Verdicts:
         return {
             "base": self.base, "new": self.new, "cases": [case.plain() for case in self.cases],
             "only_base": list(self.only_base), "only_new": list(self.only_new), "problems": list(self.problems),
+            "notes": list(self.notes),
         }
 
 
@@ -310,6 +311,23 @@ def document(verdicts: Verdicts) -> Document:
             Section(id="verdicts", title=tr("Verdicts"), blocks=tuple(blocks)),
         ),
     )
+
+
+def neighbours(contests: Sequence[Verdicts], name: str = "verdicts") -> tuple[Section, ...]:
+    """A section for each of several contests, which names both sides."""
+    return tuple(
+        replace(section, id=f"{name}-{number}", title=tr(
+            "{base} against {new}", base=name_of(each.base), new=name_of(each.new),
+        ), blocks=tuple(
+            replace(block, id=f"{block.id}-{number}") if isinstance(block, Table) else block for block in section.blocks
+        ))
+        for number, each in enumerate(contests, 1) for section in document(each).sections
+    )
+
+
+def name_of(side: str) -> str:
+    """The name of a side, without the word that says that it is a build."""
+    return side.removeprefix("build:")
 
 
 def _legend(verdicts: Verdicts) -> tuple[str, ...]:
