@@ -88,6 +88,7 @@ def test_benchmarks_are_compared_in_two_revisions(ab: Callable[..., Ended], proj
     assert (4, "of_project.track_number") == (code, case["label"])
     assert [3.0, 4.0] == [pytest.approx(case[side]["value"]) for side in SIDES]
     assert ["of_project.track_other"] == verdicts["only_new"]
+    assert any("direction" in note and case["label"] in note for note in verdicts["notes"])
     assert 1 == len(git(project, "worktree", "list").splitlines())
     (record,) = records()
     assert "tracked number" == record["quantities"]["of_project.track_number"]["name"]

@@ -19,6 +19,7 @@ from rigmark.bench.builds import revisions
 from rigmark.bench.cli import main
 from rigmark.bench.cli.history import watched
 from rigmark.bench.enums import Outcome, TrialKind
+from rigmark.bench.reporting.gather import report
 from rigmark.bench.store.record import Record
 from rigmark.bench.store.store import Store
 from rigmark.reports.junit import junit_of_series
@@ -157,6 +158,9 @@ def test_pairs_of_git_revisions_are_found_by_what_git_calls_them(command: Callab
     assert json.loads(output)["cases"][0]["method"] == "turns"
     assert command("compare", "HEAD~1", "HEAD", "--clock", "cpu")[0] == 1
     assert command("compare", "HEAD", "HEAD~1")[0] == 2      # the other way round was not measured
+    (contests,) = (each for each in report(Store(Path("results"))).document.sections if each.id == "contests")
+    assert [f"{names[0]} against {names[1]}"] == [each.title for each in contests.sections]
+    assert "1 slower" in str(contests.sections[0].blocks[0])
 
 
 # history and check --------------------------------------------------------------------------------------------------
