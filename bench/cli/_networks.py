@@ -25,6 +25,11 @@ Shape = Annotated[
     typer.Option(help="The sizes of an input of a file or module, the batch's first, and for a module its kind if it "
                  "is not float32: x=1,3,320,320 or tokens=1,128:int64; may be repeated."),
 ]
+Carry = Annotated[
+    list[str] | None,
+    typer.Option(help="An input that takes in each step what an output was in the step before, by the names that "
+                 "rigmark model prints: state=output.stateN; may be repeated."),
+]
 DTYPES = ("float32", "int64", "bool")
 
 
@@ -38,7 +43,7 @@ def asked_for(said: Mapping[str, Any]) -> dict[str, Any]:
 @contextlib.contextmanager
 def bringing(
     models: Iterable[str], pin: Sequence[str] | None, shape: Sequence[str] | None, builds: Mapping[str, Build],
-    folder: Path | None,
+    folder: Path | None, carry: Sequence[str] | None = None,
 ) -> Iterator[Networks]:
     """The networks of a command; those among ``models`` that are references are imported, or read from ``folder``.
 
@@ -49,11 +54,11 @@ def bringing(
     from rigmark.bench.plan.reference import is_reference
 
     references = sorted({model for model in models if is_reference(model)})
-    options = _options(pin, shape)
+    options = _options(pin, shape, carry)
     if not references:
-        if pin or shape:
-            raise UserError(f"{'--pin' if pin else '--shape'} is about the inputs of a file or module, and no --model "
-                            "is one")
+        given = [option for option, said in (("--pin", pin), ("--shape", shape), ("--carry", carry)) if said]
+        if given:
+            raise UserError(f"{given[0]} is about the inputs of a file or module, and no --model is one")
         yield Networks()
         return
     with contextlib.ExitStack() as opened:
@@ -61,7 +66,9 @@ def bringing(
         yield bringing.brought(references, options, builds, place)
 
 
-def _options(pin: Sequence[str] | None, shape: Sequence[str] | None) -> Options:
+def _options(
+    pin: Sequence[str] | None, shape: Sequence[str] | None, carry: Sequence[str] | None
+) -> Options:
     from rigmark.bench.networks.forms import Options
 
     pins = {name: _number(name, value) for name, value in _pairs("--pin", pin, "sr=16000")}
@@ -74,7 +81,7 @@ def _options(pin: Sequence[str] | None, shape: Sequence[str] | None) -> Options:
             raise UserError(f"--shape {name} takes the kinds {', '.join(DTYPES)}, not '{dtype}'")
         if dtype:
             dtypes[name] = dtype
-    return Options(pins=pins, shapes=shapes, dtypes=dtypes)
+    return Options(pins=pins, shapes=shapes, dtypes=dtypes, carried=dict(_pairs("--carry", carry, "state=stateN")))
 
 
 def _pairs(option: str, given: Sequence[str] | None, example: str) -> Iterator[tuple[str, str]]:

@@ -29,6 +29,7 @@ def command(
     )],
     pin: _networks.Pin = None,
     shape: _networks.Shape = None,
+    carry: _networks.Carry = None,
     results: Annotated[
         Path, typer.Option(help="Results folder, in which imported networks stay if there is one.")
     ] = Path("results"),
@@ -72,7 +73,7 @@ def command(
     capacity = None if capacity_gb is None else options.above("--capacity-gb", capacity_gb, "GB") * GIB
     store = Store(results)
     folder = store.networks if store.records_folder.is_dir() else None
-    with _networks.bringing([model], pin, shape, builds.load(), folder) as networks:
+    with _networks.bringing([model], pin, shape, builds.load(), folder, carry) as networks:
         network = networks[names([model])[0]]
         lengths = prompt_length, generated_length
         memory = [_memory(network.graph, each, batch, lengths, asked, capacity) for each in modes]
@@ -104,6 +105,8 @@ def _lines(network: Network, facts: Mapping[str, Any]) -> Iterator[str]:
     for each in facts["objectives"]:
         yield (f"  objective {each['name']}: trains {each['parameters']:,} parameters by {each['optimizer']['kind']}, "
                f"{_short(each['flops_per_sample'])}FLOP per sample")
+    for pair in graph.carried:
+        yield f"  carried   {pair.input} is what {pair.value} was in the step before"
     for copy in graph.copies:
         yield f"  copies    {copy.target} becomes {copy.source} after every {copy.every:,} steps"
     for each in facts["memory"]:

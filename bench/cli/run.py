@@ -147,6 +147,7 @@ def command(
     ] = False,
     pin: _networks.Pin = None,
     shape: _networks.Shape = None,
+    carry: _networks.Carry = None,
     lang: Language = "en",
 ) -> None:
     """Measure a suite or a sweep, and store one record per trial. Trials that are stored already are not repeated.
@@ -214,7 +215,7 @@ def command(
     with contextlib.ExitStack() as launched:
         networks = launched.enter_context(_networks.bringing(
             [model for sweep in sweeps for model in sweep.models], pin, shape, known_builds,
-            store.networks if store.networks.exists() or not dry_run else None,
+            store.networks if store.networks.exists() or not dry_run else None, carry,
         ))
         others = None
         if here is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from rigmark.bench.ir.graph import INPUT, NAME, Copy, Graph, Input, Layer, layer_of, refuse_wrong_loss, tokens
+from rigmark.bench.ir.graph import INPUT, NAME, Carried, Copy, Graph, Input, Layer, layer_of, refuse_wrong_loss, tokens
 from rigmark.bench.ir.ops import BadGraph, Op, Pair, Parameter, Shape, Tensor
 from rigmark.bench.ir.ops.arrangement import Concat, Flatten, Reshape, Slice, Split, Transpose
 from rigmark.bench.ir.ops.attention import Attention, Softmax
@@ -20,6 +20,8 @@ from rigmark.bench.ir.ops.pooling import AvgPool, GlobalAvgPool, MaxPool
 from rigmark.bench.ir.ops.products import Dense
 from rigmark.bench.ir.ops.recurrent import Gru, Lstm
 from rigmark.bench.ir.training import WITHOUT_TARGET, Loss, Objective, Optimizer
+
+MOST_AXES_OF_STATE = 2       # images are kept in orders that differ from layer to layer
 
 
 def _pair(value: int | Pair) -> Pair:
@@ -261,16 +263,19 @@ class Builder:
     def build(
         self, *, loss: Loss, optimizer: Optimizer, outputs: Sequence[str] = (),
         copies: Sequence[Copy] = (), trains: Sequence[str] = ("",), objectives: Sequence[Objective] = (),
+        carried: Sequence[Carried] = (),
     ) -> Graph:
         """The finished graph; its only output is the last layer's first value, unless ``outputs`` names others.
 
-        Raises BadGraph where it has no input or layer, where nothing uses one of them, or where an output, a copy or an
-        objective does not fit.
+        What is carried to the next step becomes an output behind them. Raises BadGraph where it has no input or layer,
+        where nothing uses one of them, or where an output, a copy, an objective or what is carried does not fit.
         """
         if not self._layers:
             raise BadGraph(f"{self._name} has no layers")
         outputs = tuple(outputs) or (self._layers[-1].name,)
+        outputs += tuple(dict.fromkeys(each.value for each in carried if each.value not in outputs))
         self._refuse_wrong_outputs(outputs, loss)
+        self._refuse_wrong_carried(carried, objectives)
         self._refuse_wrong_objectives(objectives, outputs, loss, copies)
         ends = (*outputs, *(each.output for each in objectives))
         used = {layer_of(name) for name in ends}.union(
@@ -283,7 +288,7 @@ class Builder:
                 raise BadGraph(f"{self._name}: nothing reads {what} '{unused[0]}' and it is not the output")
         graph = Graph(
             name=self._name, inputs=tuple(self._inputs), layers=tuple(self._layers), outputs=outputs, loss=loss,
-            optimizer=optimizer, copies=tuple(copies),
+            optimizer=optimizer, copies=tuple(copies), carried=tuple(carried),
             objectives=tuple(replace(each, optimizer=each.optimizer or optimizer) for each in objectives),
             trains=tuple(name for each in objectives for name in each.trains) or tuple(trains),
         )
@@ -336,6 +341,22 @@ class Builder:
                 raise BadGraph(f"{self._name}: an objective has a name of letters, digits, '_', '-' and '.', and "
                                f"trains some layers; not {each}")
             self._refuse_wrong_outputs((each.output,), loss)
+
+    def _refuse_wrong_carried(self, carried: Sequence[Carried], objectives: Sequence[Objective]) -> None:
+        inputs = {each.name: each.tensor for each in self._inputs if each.vocabulary is None}
+        for each in carried:
+            taken = [other.input for other in carried].count(each.input)
+            if each.input not in inputs or taken > 1 or objectives:
+                why = ("takes several values" if taken > 1 else "is carried beside several objectives" if objectives
+                       else "is no input, or one of tokens")
+                raise BadGraph(f"{self._name}: '{each.value}' is carried into '{each.input}', which {why}")
+            if len(carried) == len(self._inputs):
+                raise BadGraph(f"{self._name}: every input is carried from the step before, so no samples are read")
+            given, becomes = inputs[each.input], self._values[each.value]
+            if given != becomes or len(given.sample) > MOST_AXES_OF_STATE:
+                raise BadGraph(f"{self._name}: '{each.value}' is carried into '{each.input}'; both must be of one "
+                               f"shape and dtype, with at most {MOST_AXES_OF_STATE} axes beside the batch; they are "
+                               f"{becomes} and {given}")
 
     def _refuse_wrong_copies(self, graph: Graph) -> None:
         counts = Counter(key for layer in graph.layers for key in layer.keyed_parameters)

@@ -164,12 +164,29 @@ class Copy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Carried:
+    """An input that takes, in each step but the first, what the step before it gave as ``value``: a recurrent state.
+
+    The first step takes what the batch has for it. Both are of one shape and dtype. No gradient goes back through it
+    into the step before, as where users cut a long text into pieces.
+    """
+
+    input: str
+    value: str
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Graph:
     """Layers in an order in which each comes after its inputs.
 
     ``outputs`` are names of values, for which inference runs what leads to them. The loss takes the first; a training
     step runs only the layers that lead to it. ``trains`` is what the names of the layers begin with whose parameters it
     changes.
+
+    What is ``carried`` to the next step is among the outputs, and a training step computes it too.
 
     A graph of several ``objectives`` has no other loss: a training step takes them in order, each of which runs the
     layers that lead to its own output, and changes its parameters before the next one begins. See ``updates``.
@@ -184,6 +201,7 @@ class Graph:
     copies: tuple[Copy, ...] = ()
     trains: tuple[str, ...] = ("",)
     objectives: tuple[Objective, ...] = ()
+    carried: tuple[Carried, ...] = ()
 
     @cached_property
     def updates(self) -> tuple[Graph, ...]:
@@ -319,8 +337,9 @@ class Graph:
 
     @property
     def ends_of_training(self) -> tuple[str, ...]:
-        """The values that the losses take."""
-        return tuple(each.output for each in self.objectives) or self.outputs[:1]
+        """The values that the losses take, and what is carried to the next step."""
+        return tuple(each.output for each in self.objectives) or (
+            *self.outputs[:1], *(each.value for each in self.carried))
 
     @cached_property
     def _for_loss(self) -> frozenset[str]:
@@ -459,6 +478,8 @@ class Graph:
                 [index[each.output], self._places_of(each.trains), (each.optimizer or self.optimizer).plain()]
                 for each in self.objectives
             ]
+        if self.carried:
+            facts["carried"] = [[index[each.input], index[each.value]] for each in self.carried]
         if self.copies:
             facts["copies"] = [
                 [copy.every, [[index[layer.name], index[copy.source + layer.name[len(copy.target):]]]
@@ -482,9 +503,9 @@ class Graph:
         """The graph as plain data, the form in which it crosses to a worker.
 
         It has "input", {"shape", "vocabulary"}, if the only one is named so and is floats or tokens; else "inputs". It
-        has "outputs" unless the last layer's first value is the only one, "copies" and "objectives" if there are any,
-        and "trains" if it has no objectives and does not train every layer. A parameter is trainable if an update
-        changes it: none does that only other outputs than the first depend on, or that is copied to.
+        has "outputs" unless the last layer's first value is the only one, "carried", "copies" and "objectives" if there
+        are any, and "trains" if it has no objectives and does not train every layer. A parameter is trainable if an
+        update changes it: none does that only other outputs than the first depend on, or that is copied to.
         """
         if _is_usual(self.inputs):
             ends: dict[str, Any] = {"input": {"shape": list(self.input.shape), "vocabulary": self.input.vocabulary}}
@@ -492,6 +513,8 @@ class Graph:
             ends = {"inputs": [each.plain() for each in self.inputs]}
         if self.outputs != (self.layers[-1].name,):
             ends["outputs"] = list(self.outputs)
+        if self.carried:
+            ends["carried"] = [each.plain() for each in self.carried]
         if self.copies:
             ends["copies"] = [copy.plain() for copy in self.copies]
         if self.objectives:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from rigmark.bench.ir.building import Builder
-from rigmark.bench.ir.graph import Copy, Graph, Input, Layer, tokens
+from rigmark.bench.ir.graph import Carried, Copy, Graph, Input, Layer, tokens
 from rigmark.bench.ir.ops import OPS, BadGraph, Op
 from rigmark.bench.ir.training import OPTIMIZERS, Loss, Objective, Optimizer
 from rigmark.bench.ir.weights import INITIALISERS, initialiser
@@ -58,6 +58,7 @@ class _Graph(Struct):
     input: _OnlyInput | None = None
     inputs: list[Input] = []
     outputs: list[str] = []
+    carried: list[Carried] = []
     copies: list[Copy] = []
     trains: tuple[str, ...] = ("",)
     objectives: list[_Objective] = []
@@ -79,7 +80,7 @@ def read(plain: object) -> Graph:
         _add(net, stated, given.name)
     graph = net.build(
         loss=given.loss, optimizer=_optimizer(given.optimizer, given.name), outputs=given.outputs,
-        copies=given.copies, trains=given.trains, objectives=[
+        copies=given.copies, carried=given.carried, trains=given.trains, objectives=[
             Objective(name=each.name, output=each.output, trains=tuple(each.trains),
                       optimizer=_optimizer(each.optimizer, given.name))
             for each in given.objectives

@@ -80,7 +80,7 @@ def _network(
             return _placed(_read(folder / key), reference)
         imported = form.bring(reference, options, workers.ask)
         try:
-            graph = read({**imported.plain, "name": name} if isinstance(imported.plain, dict) else imported.plain)
+            graph = read(_named(imported.plain, name, options) if isinstance(imported.plain, dict) else imported.plain)
         except BadGraph as error:
             raise UserError(f"'{reference}' cannot be imported: {error}") from None
         if not graph.parameter_count:
@@ -93,6 +93,14 @@ def _network(
         }
         key = key or hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
         return _placed(_written(facts, weights, folder, key), reference)
+
+
+def _named(plain: Mapping[str, Any], name: str, options: Options) -> dict[str, Any]:
+    """The plain form under this name, with what the user says is carried from step to step."""
+    carried = {each["input"]: each["value"] for each in plain.get("carried", ())}
+    carried.update(options.carried)
+    stated = {"carried": [{"input": taker, "value": value} for taker, value in carried.items()]} if carried else {}
+    return {**plain, "name": name, **stated}
 
 
 def _placed(network: Network, reference: str) -> Network:

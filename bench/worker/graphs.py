@@ -33,6 +33,16 @@ def copies(graph):
     ]
 
 
+def carried(graph):
+    """[(input, the value of a step that it takes in the next one)]."""
+    return [(each["input"], each["value"]) for each in graph.get("carried", ())]
+
+
+def ends_of_training(graph):
+    """The names of the values that a training step computes: what the loss takes, then what is carried, in order."""
+    return output_names(graph)[:1] + [value for _, value in carried(graph)]
+
+
 def with_copies_every(graph, steps):
     """The graph, whose copies are made after every so many steps."""
     if "copies" not in graph:
@@ -41,8 +51,8 @@ def with_copies_every(graph, steps):
 
 
 def layers_for_loss(graph):
-    """The layers that lead to the loss, in order: a training step runs no others."""
-    return _layers_for(graph, output_names(graph)[:1])
+    """The layers that lead to the loss, and to what is carried, in order: a training step runs no others."""
+    return _layers_for(graph, ends_of_training(graph))
 
 
 def _layers_for(graph, names):

@@ -43,10 +43,11 @@ class Options:
     pins: Mapping[str, float] = field(default_factory=dict)              # {name of an input: its value}
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # {name of an input: its shape, batch included}
     dtypes: Mapping[str, str] = field(default_factory=dict)              # {name of an input with a shape: "int64"}
+    carried: Mapping[str, str] = field(default_factory=dict)             # {name of an input: output of the step before}
 
     def plain(self) -> dict[str, Any]:
         return {"pins": dict(self.pins), "shapes": {name: list(shape) for name, shape in self.shapes.items()},
-                "dtypes": dict(self.dtypes)}
+                "dtypes": dict(self.dtypes), **({"carried": dict(self.carried)} if self.carried else {})}
 
 
 @dataclass(frozen=True, kw_only=True)

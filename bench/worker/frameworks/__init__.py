@@ -208,6 +208,13 @@ class Prepared(object):
         """{key: array}: all parameters and running statistics as they are now."""
         raise NotImplementedError
 
+    def state(self):
+        """{input: array} of what the next step takes in place of its batch's; empty if nothing is carried, or yet.
+
+        ``step`` and ``train`` carry it, ``load`` forgets it; ``forward`` and ``gradients`` take what they are given.
+        """
+        return {}
+
     peak_memory_method = "device_allocator"      # "..._since_start" if the peak cannot be reset
 
     def peak_memory_bytes(self):

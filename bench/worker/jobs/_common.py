@@ -27,6 +27,9 @@ class AsWritten(object):
         self._original, self._run = job["original"], frameworks.part(job["framework"], frameworks.ORIGINAL)
 
     def prepare(self, graph, weights, settings):
+        if graph.get("carried"):
+            raise frameworks.Unsupported("a network as its user wrote it takes its state from each batch; "
+                                         "with --carry, --implementation lowered runs")
         return self._run.prepare(self._original, graph, weights, settings)
 
     def facts(self):
@@ -49,6 +52,9 @@ def imported(module, job, precisions):
     if settings.get("accumulate", 1) > 1 and not getattr(module, "ACCUMULATES", False):
         raise Failed("unsupported", "the adapter of %s does not add up the gradients of parts of a batch; leave "
                      "--accumulate out" % job["framework"])
+    if settings.get("accumulate", 1) > 1 and job.get("graph", {}).get("carried"):
+        raise Failed("unsupported", "%s carries state from step to step, and the parts of a batch would have to share "
+                     "it; leave --accumulate out" % job["graph"]["name"])
     refuse_lacking(module.IMPORTS, module.DISTRIBUTIONS[0], job["framework"] if hasattr(module, "RECIPE") else None)
     for package in getattr(module, "NEEDS", ()):
         refuse_lacking(package, package)
@@ -85,6 +91,9 @@ def prepare(job, weights, answers):
         prepared = module.prepare(job["graph"], weights, job["settings"])
     else:
         strategy = strategies.load(world["strategy"])
+        if job["graph"].get("carried") and strategy.SUMS_GRADIENTS:
+            raise Failed("unsupported", "%s carries state from step to step, which no strategy of several devices "
+                         "does; use one device" % job["graph"]["name"])
         if job["graph"].get("copies") and strategy.SUMS_GRADIENTS:
             raise Failed("unsupported", "%s has parameters that are copied after every so many steps, which no "
                          "strategy of several devices does; use one device" % job["graph"]["name"])

@@ -8,7 +8,7 @@ and facts of the timed steps, such as their peak memory, must be read before.
 import numpy as np
 
 from .. import frameworks, generation
-from ..graphs import objectives, trainable_keys
+from ..graphs import inputs_of, objectives, trainable_keys
 from ..samples import answer_keys, count, first, joined, mapped, packed, part_of, unpacked
 from . import Failed
 from ._common import arrays, has_dropout, loss_of
@@ -45,6 +45,8 @@ def one_more_step(prepared):
 
 def check_outputs(job, prepared, steps, first_loss):
     """Compares the last outputs, and those of one more step, with the oracle's for their own batches."""
+    if job["graph"].get("carried"):
+        return check_carried_outputs(job, prepared, steps, first_loss)
     samples, places = job["last_check"]["samples"], (steps - 1, steps)
     batches = [of_all_devices(samples_of(job, place, samples)) for place in places]
     answer = Answer(
@@ -60,6 +62,31 @@ def check_outputs(job, prepared, steps, first_loss):
     return dict(
         judged_loss(job, loss, answer, more, y, first_loss), are_parameters_moved=None, **checked
     )
+
+
+def check_carried_outputs(job, prepared, steps, first_loss):
+    """Compares the outputs of one more step with the oracle's for the state before it.
+
+    They must be nearer to these than to the oracle's for the state with which the batch began.
+    """
+    samples, state = job["last_check"]["samples"], prepared.state()
+    x, y = of_all_devices(samples_of(job, steps, samples))
+    inputs = joined([with_state(job, x, state, samples), x])
+    answer = Answer(job, [arrays(job["weights"])], [inputs], is_training=False)
+    half = count(answer.exact) // 2
+    carried, fresh = slice(None, half), slice(half, None)
+    output, checked = check_output(job, one_more_step(prepared), answer, carried, fresh)
+    loss = loss_of(job["graph"]["loss"], output, y)[0]
+    return dict(judged_loss(job, loss, answer, carried, y, first_loss), are_parameters_moved=None, **checked)
+
+
+def with_state(job, x, state, samples):
+    """The inputs, of which the carried ones are what the network of this process was left with."""
+    names = [each["name"] for each in inputs_of(job["graph"])]
+    return packed([
+        part_of_each(state[name], devices_of(job), samples).astype(each.dtype) if name in state else each
+        for name, each in zip(names, unpacked(x))
+    ])
 
 
 def known_outputs(job, places):
@@ -161,7 +188,7 @@ def refuse_other_tokens(scores, tokens, tolerance):
 def check_update(job, prepared, steps, first_loss):
     """Compares the loss of one more step with the oracle's for the parameters before it; the step must change them."""
     graph, parts = job["graph"], objectives(job["graph"])
-    before, overflows = prepared.replicas(), prepared.overflow_steps()
+    before, state, overflows = prepared.replicas(), prepared.state(), prepared.overflow_steps()
     losses = np.ravel(one_more_step(prepared))
     after, is_skipped = prepared.replicas(), prepared.overflow_steps() != overflows
     if has_dropout(graph):
@@ -175,6 +202,8 @@ def check_update(job, prepared, steps, first_loss):
         every = [checked_loss(job, loss, after, batch, first_loss, is_training=False)]
     else:
         batch, weights, every = samples_of(job, steps, job["check_samples"]), before, []
+        if state:                        # on one device
+            batch = [(with_state(job, x, state, job["check_samples"]), y) for x, y in batch]
         for part, loss in zip(parts, losses):
             every.append(checked_loss(dict(job, graph=part), float(loss), weights, batch, first_loss, is_training=True))
             # What the next objective meets: no other one changes the parameters of this one.

@@ -12,12 +12,15 @@ import time
 
 import numpy as np
 
+from ...carried import State
 from ...devices import index as device_index
 from ...devices import is_host
 from ...devices import kind as device_kind
 from ...graphs import (
     canonical_keys,
+    carried,
     copies,
+    ends_of_training,
     for_inference,
     inputs_of,
     layers_for_loss,
@@ -26,7 +29,7 @@ from ...graphs import (
     parameters_of,
 )
 from ...precisions import WITHOUT_TRAINING
-from ...samples import mapped, packed, parts_of, unpacked
+from ...samples import first, mapped, packed, parts_of, unpacked
 from ...tracing import LOSS, OPTIMIZER, hlo, trace
 from .. import Prepared, Unsupported, refusals, refuse_unknown, widened
 from .._image_layouts import Plan, channels_first, channels_last, inverse
@@ -231,6 +234,7 @@ class JaxPrepared(Prepared):
         self._inputs, self._outputs = [each["name"] for each in inputs_of(graph)], output_names(graph)
         self._plan = Plan(graph, has_images=self._layout.is_channels_last)
         self._layers = self._with_turns(graph)
+        self._ends, self._state = ends_of_training(graph), State(graph)
         for_loss = {layer["name"] for layer in layers_for_loss(graph)}
         self._for_loss = [each for each in self._layers if each[0]["name"] in for_loss]
         self._flattened = {                              # by key of a parameter, which may bear another layer's name
@@ -260,7 +264,7 @@ class JaxPrepared(Prepared):
         self._differentiate = jax.jit(self._accumulated)
         # Donated: the update overwrites the old weights, statistics and moments.
         self._train = jax.jit(self._updated, donate_argnums=(0, 1, 2, 3, 4))
-        self._advance = self._update if self._is_training else self._answer
+        self._advance = self._update if self._is_training else self._continue
         self._loaded = self._batches = None
         self._last = None
         self._programs = {}                              # what layer_times knows about them, by shape of a batch
@@ -277,6 +281,7 @@ class JaxPrepared(Prepared):
     def load(self, batches):
         self._loaded = [(self._input(x), self._target(y)) for x, y in batches]
         self._batches = itertools.cycle(self._loaded)
+        self._state.forget()
 
     def step(self):
         x, y = next(self._batches)
@@ -366,11 +371,16 @@ class JaxPrepared(Prepared):
             while self._is_scaled and self._scaling[0] > 1 and not _all_finite(self._jax, gradients):
                 self._scaling = (self._scaling[0] / 2, *self._scaling[1:])       # as a step with an overflow would
                 (loss, _), gradients = self._differentiate(self._parameters, self._statistics, self._scaling, *arrays)
-        return self._number(loss), {key: self._canonical_parameter(key, array) for key, array in gradients.items()}
+        return self._number(first(loss)), {
+            key: self._canonical_parameter(key, array) for key, array in gradients.items()
+        }
 
     def train(self, x, y, masks):
         with refusals(_MISSING_KERNEL):
             return self._number(self._update(self._input(x), self._target(y), self._masks(masks)))
+
+    def state(self):
+        return {name: widened(self._gathered(each)) for name, each in zip(self._state.inputs, self._state.arrays)}
 
     def weights(self):
         arrays = {**self._parameters, **self._statistics}
@@ -381,12 +391,20 @@ class JaxPrepared(Prepared):
     def _answer(self, x, y=None):
         return self._infer(self._parameters, self._statistics, x)
 
+    def _continue(self, x, y=None):
+        """The outputs of a step, which carries state to the next one."""
+        outputs = self._answer(self._state.into(x))
+        self._state.keep(self._state.of_outputs(outputs))
+        return outputs
+
     def _update(self, x, y, masks=None):
         """One training step; the loss before its update, on the device."""
         self._set_off()
-        self._parameters, self._statistics, self._moments, self._steps, self._scaling, loss = self._train(
-            self._parameters, self._statistics, self._moments, self._steps, self._scaling, x, y, masks
+        self._parameters, self._statistics, self._moments, self._steps, self._scaling, ends = self._train(
+            self._parameters, self._statistics, self._moments, self._steps, self._scaling, self._state.into(x), y, masks
         )
+        loss, *left = unpacked(ends)
+        self._state.keep(left)
         return loss
 
     def _set_off(self):
@@ -407,15 +425,17 @@ class JaxPrepared(Prepared):
         return self._run({**parameters, **statistics}, x, lowerings.Pass(self._jax, self._layout, self._shared))
 
     def _loss_and_gradients(self, parameters, statistics, scaling, x, y, masks, step=None):
-        """((loss, new statistics), gradients); with loss scaling those of the scaled loss, divided by the scale."""
+        """((loss with what is carried, new statistics), gradients); with loss scaling those of the scaled loss, divided
+        by the scale."""
         def loss(parameters):
             run = lowerings.Pass(
                 self._jax, self._layout, self._shared, is_training=True, masks=masks, seed=self._seed, step=step
             )
-            output = self._run({**parameters, **statistics}, x, run)
+            output, *left = unpacked(self._run({**parameters, **statistics}, x, run))
             with self._jax.named_scope(LOSS):
                 value = LOSSES[self._graph["loss"]](self._jax, _at_least_fp32(self._jax, output), y)
-                return value * scaling[0] if scaling else value, (value, {**statistics, **run.statistics})
+                ends = packed([value, *left])
+                return value * scaling[0] if scaling else value, (ends, {**statistics, **run.statistics})
 
         (_, value), gradients = self._jax.value_and_grad(loss, has_aux=True)(parameters)
         if scaling:
@@ -442,7 +462,7 @@ class JaxPrepared(Prepared):
         return (sum(losses) / number, statistics), gradients
 
     def _updated(self, parameters, statistics, moments, steps, scaling, x, y, masks):
-        """The new values of the first five arguments after a step, and the loss before it."""
+        """The new values of the first five arguments after a step, and the loss before it with what is carried."""
         # Counted and drawn inside the program, so that the host has no work in a step.
         (loss, statistics), gradients = self._accumulated(parameters, statistics, scaling, x, y, masks, steps)
         before = parameters, moments, steps
@@ -486,7 +506,10 @@ class JaxPrepared(Prepared):
                 inputs = [self._turned(values[name], turn) for name, turn in zip(layer["inputs"], turns)]
                 result = self._lowered(layer["op"])(run, layer, own, *inputs)
             values.update(zip(outputs, result if isinstance(result, tuple) else (result,)))
-        return packed([values[name] for name in (self._outputs[:1] if run.is_training else self._outputs)])
+        given = dict(zip(self._inputs, unpacked(x)))
+        for taker, name in carried(self._graph):             # so that the next step is the same program
+            values[name] = values[name].astype(given[taker].dtype)
+        return packed([values[name] for name in (self._ends if run.is_training else self._outputs)])
 
     def _turned(self, value, turn):
         """A value in the order that a layer takes; see Plan.turns."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...graphs import objectives, output_names, trainable_keys, without_objectives
+from ...graphs import ends_of_training, objectives, output_names, trainable_keys, without_objectives
 from .adapter import JaxPrepared
 
 
@@ -54,7 +54,7 @@ class Part(JaxPrepared):
     def __init__(self, whole, graph):
         vars(self).update(vars(whole))
         names = {layer["name"] for layer in graph["layers"]}
-        self._graph, self._outputs = graph, output_names(graph)
+        self._graph, self._outputs, self._ends = graph, output_names(graph), ends_of_training(graph)
         self._for_loss = [each for each in whole._layers if each[0]["name"] in names]
         self._keys = set(trainable_keys(graph))
 

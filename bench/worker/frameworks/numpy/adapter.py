@@ -9,9 +9,11 @@ import os
 
 import numpy as np
 
+from ...carried import State
 from ...devices import is_host
 from ...graphs import (
     copies,
+    ends_of_training,
     for_inference,
     inputs_of,
     last_readers,
@@ -23,7 +25,7 @@ from ...graphs import (
     with_gradient,
     without_objectives,
 )
-from ...samples import count, mapped, packed, part_of, unpacked
+from ...samples import count, first, mapped, packed, part_of, unpacked
 from ...tracing import GRADIENT_ADD, LOSS, OPTIMIZER
 from ...tracing.timeline import Timeline
 from .. import Prepared, Unsupported
@@ -148,7 +150,9 @@ class Network(Prepared):
         self._with_gradient = with_gradient(graph)
         self._copies, self._updates = copies(graph), 0
         self._inputs, self._outputs = [each["name"] for each in inputs_of(graph)], output_names(graph)
+        self._ends = ends_of_training(graph)
         self._for_loss = layers_for_loss(graph)
+        self._state, self._left = State(graph), ()       # what a step takes over, and what the last pass left for it
         self._last_read = last_readers(graph["layers"], self._outputs)
         self._steps = 0
         self._shards = settings.get("shards", 1)             # equal parts of a batch, each with statistics of its own
@@ -161,6 +165,7 @@ class Network(Prepared):
     def load(self, batches):
         self._batches = [(self._input(x), y) for x, y in batches]
         self._steps = 0
+        self._state.forget()
 
     def next_batch(self):
         self._steps += 1
@@ -168,9 +173,11 @@ class Network(Prepared):
 
     def step(self):
         x, y = self.next_batch()
-        self._result = (
-            self.descend(x, y, self._draw_masks(count(x)))[0] if self._is_training else self._forward(x)[0]
-        )
+        if self._is_training:
+            self._result = self.descend(x, y, self._draw_masks(count(x)))[0]
+        else:
+            self._result = self._forward(self._state.into(x))[0]
+            self._state.keep(self._state.of_outputs(self._result))
 
     def synchronize(self):
         pass                             # NumPy returns when it has finished
@@ -183,7 +190,8 @@ class Network(Prepared):
 
     def output(self, x, is_training):
         """The network's output in either mode, without dropout; in training what the loss takes."""
-        return self._forward(self._input(x), {} if is_training else None)[0]
+        output = self._forward(self._input(x), {} if is_training else None)[0]
+        return first(output) if is_training else output
 
     def gradients(self, x, y, masks):
         loss, gradients, _ = self._gradients(self._input(x), y, masks)
@@ -194,6 +202,9 @@ class Network(Prepared):
 
     def weights(self):
         return {key: value.copy() for key, value in self._weights.items()}
+
+    def state(self):
+        return dict(zip(self._state.inputs, map(np.array, self._state.arrays)))
 
     def _input(self, x):
         return mapped(lambda each: np.asarray(each, self._dtype if np.asarray(each).dtype.kind == "f" else None), x)
@@ -262,7 +273,7 @@ class Network(Prepared):
             for name in set(layer["inputs"]):
                 if self._last_read.get(name) == layer["name"]:
                     del values[name]
-        return packed([values[name] for name in (self._outputs[:1] if is_training else self._outputs)]), operations
+        return packed([values[name] for name in (self._ends if is_training else self._outputs)]), operations
 
     def _parts(self, samples, number):
         size = samples // number
@@ -306,7 +317,8 @@ class Network(Prepared):
 
     def _gradients_of_shard(self, x, y, masks):
         gradients, statistics = {}, {}
-        output, operations = self._forward(x, masks, statistics)
+        ends, operations = self._forward(x, masks, statistics)
+        output, *self._left = unpacked(ends)
         loss, gradient = self._loss_and_gradient(output, y)
         arriving = {self._outputs[0]: gradient}
         for layer in reversed(self._for_loss):
@@ -326,7 +338,8 @@ class Network(Prepared):
 
     def descend(self, x, y, masks):
         """One training step with given dropout masks: (loss before its update, {key: gradient})."""
-        loss, gradients, statistics = self._gradients(self._input(x), y, masks)
+        loss, gradients, statistics = self._gradients(self._state.into(self._input(x)), y, masks)
+        self._state.keep(self._left)
         self._update(gradients, statistics)
         return loss, gradients
 

@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 
+from ...carried import State
 from ...devices import is_host
 from ...graphs import inputs_of, output_values
 from ...onnx import nodes, writing
@@ -97,14 +98,25 @@ class OrtPrepared(Engine):
         self._graph, self._start, self._session = graph, start, start()
         self._inputs, self._outputs = [each["name"] for each in inputs_of(graph)], output_values(graph)
         self._batches = self._bound = self._last = None
+        self._state = State(graph)
 
     def load(self, batches):
         self._batches = [x for x, _ in batches]
+        if self._state.inputs and len(self._batches) == 1:
+            self._batches *= 2               # a step must not write its state where it reads that of the last one
+        self._state.forget()
         self._bound = itertools.cycle(self._bind_all(self._session))
 
     def step(self):
-        _, binding, self._last = next(self._bound)
-        self._session.run_with_iobinding(binding)
+        _, binding, answers = next(self._bound)
+        self._run(self._session, binding, answers)
+
+    def _run(self, session, binding, answers):
+        for name, kept in zip(self._state.inputs, self._state.arrays):
+            binding.bind_ortvalue_input(name, kept)
+        session.run_with_iobinding(binding)
+        self._last = answers
+        self._state.keep(self._state.of_outputs(answers))
 
     def layer_times(self, steps):
         """As the contract says, from a session with ONNX Runtime's own profile: another one each time, since a profile
@@ -118,9 +130,9 @@ class OrtPrepared(Engine):
             times_s = []
             for _ in range(steps):
                 place, _, _ = next(self._bound)      # plain steps and these take the batches in turn
-                _, binding, self._last = bound[place]
+                _, binding, answers = bound[place]
                 begin = time.perf_counter()
-                profiled.run_with_iobinding(binding)
+                self._run(profiled, binding, answers)
                 times_s.append(time.perf_counter() - begin)
             with open(profiled.end_profiling(), encoding="utf-8") as file:
                 ran = kernels.of_profile(json.load(file), steps)
@@ -128,6 +140,9 @@ class OrtPrepared(Engine):
 
     def result(self):
         return mapped(lambda each: np.array(each.numpy()), self._last)
+
+    def state(self):
+        return {name: np.array(each.numpy()) for name, each in zip(self._state.inputs, self._state.arrays)}
 
     def forward(self, x):
         return packed(self._session.run(None, dict(zip(self._inputs, map(np.ascontiguousarray, unpacked(x))))))

@@ -8,6 +8,7 @@ import itertools
 
 import numpy as np
 
+from ...carried import State
 from ...devices import is_host
 from ...onnx import nodes, writing
 from ...samples import count, packed, unpacked
@@ -34,7 +35,7 @@ def prepare(graph, weights, settings):
     """The network with these weights, compiled in its first step; raises Unsupported where OpenVINO cannot do it."""
     core = core_for(graph, settings)
     with writing.as_file(graph, weights) as path:
-        return OpenVinoPrepared(weights, core, core.read_model(path), configuration(settings))
+        return OpenVinoPrepared(graph, weights, core, core.read_model(path), configuration(settings))
 
 
 def core_for(graph, settings):
@@ -96,29 +97,38 @@ def facts():
 class OpenVinoPrepared(Engine):
     """A model that is compiled for the size of each batch, as its documentation advises, when that comes first."""
 
-    def __init__(self, weights, core, model, properties):
+    def __init__(self, graph, weights, core, model, properties):
         super().__init__(weights)
+        self._state = State(graph)
         self._core, self._model, self._properties = core, model, properties
         self._requests = {}
-        self._batches = self._last = None
+        self._batches = self._last = self._tensor = None
 
     def load(self, batches):
         import openvino
 
+        self._tensor = openvino.Tensor
         # Read in place, as its own copies are not needed.
         self._batches = itertools.cycle([
             (count(x), [openvino.Tensor(each, shared_memory=True) for each in self._arrays(x)])
             for x, _ in batches
         ])
+        self._state.forget()
 
     def step(self):
         samples, tensors = next(self._batches)
         request = self._requests.get(samples) or self._compiled(samples)
         for index, tensor in enumerate(tensors):
             request.set_input_tensor(index, tensor)
+        for place, kept in zip(self._state.places, self._state.arrays):
+            request.set_input_tensor(place, kept)
         # In this thread: start_async hands over to another one, and took twice as long where cores were busy.
         request.infer(share_outputs=True)
         self._last = request
+        if self._state.inputs:               # copies, since the request writes its answers where it wrote the last ones
+            self._state.keep([
+                self._tensor(np.array(request.get_output_tensor(index).data)) for index in self._state.values
+            ])
 
     def result(self):
         return self._answer(self._last)
@@ -126,6 +136,9 @@ class OpenVinoPrepared(Engine):
     def layer_times(self, steps):
         raise Unsupported("OpenVINO's counters name what it made of the layers, and not the layers: a convolution with "
                           "its normalisation is 'Multiply_5133'")
+
+    def state(self):
+        return {name: np.array(each.data) for name, each in zip(self._state.inputs, self._state.arrays)}
 
     def forward(self, x):
         import openvino

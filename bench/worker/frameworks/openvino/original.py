@@ -16,7 +16,7 @@ def prepare(told, graph, weights, settings):
     with _written_files.refusals():
         file = original.File(told, graph)
         with file.with_weights(weights) as path:
-            return AsWritten(file, weights, core, core.read_model(path), adapter.configuration(settings))
+            return AsWritten(file, graph, weights, core, core.read_model(path), adapter.configuration(settings))
 
 
 def facts(told):

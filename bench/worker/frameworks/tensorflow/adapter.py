@@ -11,12 +11,15 @@ import time
 
 import numpy as np
 
+from ...carried import State
 from ...devices import index as device_index
 from ...devices import is_host
 from ...devices import kind as device_kind
 from ...graphs import (
     canonical_keys,
+    carried,
     copies,
+    ends_of_training,
     for_inference,
     inputs_of,
     layers_for_loss,
@@ -24,7 +27,7 @@ from ...graphs import (
     parameters_of,
 )
 from ...precisions import WITHOUT_TRAINING
-from ...samples import packed, parts_of, unpacked
+from ...samples import first, packed, parts_of, unpacked
 from ...tracing import hlo, trace, xplane
 from ...tracing.timeline import Timeline
 from .. import Prepared, Unsupported, refusals, refuse_unknown, widened
@@ -178,6 +181,7 @@ class TensorflowPrepared(Prepared):
             with tf.device(device):
                 self._trained = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._layers = self._lowered(graph, settings)
+        self._ends, self._state = ends_of_training(graph), State(graph)
         for_loss = {layer["name"] for layer in layers_for_loss(graph)}
         self._for_loss = [layer for layer in self._layers if layer.name in for_loss]
         self._loss_function = LOSSES[graph["loss"]]
@@ -218,13 +222,23 @@ class TensorflowPrepared(Prepared):
     def load(self, batches):
         self._loaded = [(self._input(x), self._target(y)) for x, y in batches]
         self._batches = itertools.cycle(self._loaded)
+        self._state.forget()
 
     def step(self):
-        arguments = self._arguments(*next(self._batches))
-        self._last = self._update(*arguments) if self._is_training else self._infer(*arguments)
+        self._last = self._stepped(self._update if self._is_training else self._infer, *next(self._batches))
 
-    def _arguments(self, x, y):
-        return (x, y, {}) if self._is_training else (x,)
+    def _stepped(self, function, x, y, masks=None):
+        """The result of a step on a batch by this function, which carries state to the next one."""
+        answer = function(*self._arguments(self._state.into(x), y, masks or {}))
+        if not self._is_training:
+            self._state.keep(self._state.of_outputs(answer))
+            return answer
+        loss, *left = unpacked(answer)
+        self._state.keep(left)
+        return loss
+
+    def _arguments(self, x, y, masks):
+        return (x, y, masks) if self._is_training else (x,)
 
     def synchronize(self):
         # On a CPU a step returns when it has finished.
@@ -260,7 +274,7 @@ class TensorflowPrepared(Prepared):
                 for _ in range(steps):
                     with self._tf.profiler.experimental.Trace(xplane.STEP):
                         begin_s = time.perf_counter()
-                        self._last = self._traced(*self._arguments(*next(self._batches)))
+                        self._last = self._stepped(self._traced, *next(self._batches))
                         self.synchronize()
                         step_times_s.append(time.perf_counter() - begin_s)
             xplane.read(space, folder)
@@ -280,7 +294,7 @@ class TensorflowPrepared(Prepared):
             # host_tracer_level=3 should keep it, but TensorFlow 2.21 takes no option ("expects an i value"). A function
             # that only runs with traces loses none.
             function = self._compiled(function.python_function)
-        arguments = self._arguments(*self._loaded[0])
+        arguments = self._arguments(*self._loaded[0], {})
         program = xplane.Operations({
             each.name: xplane.Operation(each.type, [tensor.op.name for tensor in each.inputs])
             for each in function.get_concrete_function(*arguments).graph.get_operations()
@@ -299,7 +313,7 @@ class TensorflowPrepared(Prepared):
             raise Unsupported("layers of a batch in parts are timed in compile mode compiled or xla")
         watched = WatchedSteps(self._tf, self, Timeline())
         for _ in range(steps):
-            self._last = watched.step(*next(self._batches))
+            self._last = self._stepped(watched.step, *next(self._batches))
         return watched.timeline.plain()
 
     # The proof way.
@@ -321,7 +335,10 @@ class TensorflowPrepared(Prepared):
     def train(self, x, y, masks):
         self._make_optimizer()
         with refusals(_MISSING_KERNEL):
-            return self._number(self._update(self._input(x), self._target(y), self._masks(masks)))
+            return self._number(self._stepped(self._update, self._input(x), self._target(y), self._masks(masks)))
+
+    def state(self):
+        return {name: widened(tensor.numpy()) for name, tensor in zip(self._state.inputs, self._state.arrays)}
 
     def weights(self):
         return {key: self._canonical(key, variable) for key, variable in self._variables.items()}
@@ -340,14 +357,21 @@ class TensorflowPrepared(Prepared):
                 values.update(named(layer.outputs, result))
             for i in layer.finished:             # eager memory
                 del values[i]
-        return packed([values[name] for name in (self._outputs[:1] if run.is_training else self._outputs)])
+        return packed(self._ends_of(values, run, dict(zip(self._inputs, unpacked(x)))))
+
+    def _ends_of(self, values, run, given):
+        """What a pass gives: carried values in the format of the inputs that they become, so that nothing is traced
+        again."""
+        formats_of = {name: given[taker].dtype for taker, name in carried(self._graph)}
+        return [self._tf.cast(values[name], formats_of.get(name, values[name].dtype))
+                for name in (self._ends if run.is_training else self._outputs)]
 
     def _differentiate(self, x, y, masks):
-        loss, gradients = self._accumulated(x, y, masks, lambda statistics: None)
-        return loss, gradients if self._scaling is None else self._scaling.unscaled(gradients)
+        ends, gradients = self._accumulated(x, y, masks, lambda statistics: None)
+        return first(ends), gradients if self._scaling is None else self._scaling.unscaled(gradients)
 
     def _update(self, x, y, masks):
-        """One training step; the loss before its update."""
+        """One training step; the loss before its update, with what is carried to the next one."""
         with self._tf.device(self._device):
             if self._accumulate == 1:
                 loss, gradients, statistics = self._pass(x, y, masks)
@@ -417,14 +441,17 @@ class TensorflowPrepared(Prepared):
             return self._tf.convert_to_tensor(gradient)
 
     def _pass(self, x, y, masks):
-        """(loss, gradients of the scaled one in the order of the parameters, {key: new running statistic})."""
+        """(loss with what is carried, gradients of the scaled loss in the order of the parameters, {key: new running
+        statistic})."""
         tf, run = self._tf, lowerings.Pass(is_training=True, masks=masks)
         with tf.device(self._device):
             with tf.GradientTape() as tape:
-                loss = self._loss(self._output_of(self._for_loss, run, x), y)
+                output, *left = unpacked(self._output_of(self._for_loss, run, x))
+                loss = self._loss(output, y)
                 scaled = self._scaled(loss)
             gradients = tape.gradient(scaled, list(self._trainable.values()))
-            return loss, [self._as_tensor(*each) for each in zip(self._trainable, gradients)], run.statistics
+            gradients = [self._as_tensor(*each) for each in zip(self._trainable, gradients)]
+            return packed([loss, *left]), gradients, run.statistics
 
     def _make_optimizer(self):
         """Its variables, which a compiled function cannot make."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...graphs import objectives, output_names, trainable_keys, without_objectives
+from ...graphs import ends_of_training, objectives, output_names, trainable_keys, without_objectives
 from .. import Unsupported
 from .adapter import TensorflowPrepared
 
@@ -45,7 +45,7 @@ class Part(TensorflowPrepared):
     def __init__(self, whole, graph):
         vars(self).update(vars(whole))
         names, keys = {layer["name"] for layer in graph["layers"]}, set(trainable_keys(graph))
-        self._graph, self._outputs = graph, output_names(graph)
+        self._graph, self._outputs, self._ends = graph, output_names(graph), ends_of_training(graph)
         self._for_loss = [layer for layer in whole._layers if layer.name in names]
         self._trainable = {key: variable for key, variable in whole._trainable.items() if key in keys}
         self._optimizer = None

@@ -3,7 +3,7 @@
 import collections
 
 from ...graphs import outputs_of
-from ...samples import unpacked
+from ...samples import packed, unpacked
 from ...tracing import GRADIENT_ADD, LOSS, OPTIMIZER
 from . import lowerings
 from .layers import named
@@ -35,16 +35,16 @@ class WatchedSteps:
                     name for name, value in zip(outputs_of(layer), layer["outputs"]) if value["dtype"] == "float"
                 )
 
-    def step(self, x, y):
-        """One step on a batch: the network's output, or in training the loss before the update."""
+    def step(self, x, *targets_and_masks):
+        """One step on a batch: the network's output, or in training the loss before the update; as ``_arguments``."""
         with self._tf.device(self._prepared._device):
             work = self._update if self._prepared._is_training else self._infer
-            return self.timeline.step(lambda: work(x, y), self._prepared.synchronize)
+            return self.timeline.step(lambda: work(x, *targets_and_masks), self._prepared.synchronize)
 
-    def _infer(self, x, y):
+    def _infer(self, x):
         return self._prepared._output_of(self._layers, lowerings.Pass(is_training=False), x)
 
-    def _update(self, x, y):
+    def _update(self, x, y, masks):
         tf, prepared, booked = self._tf, self._prepared, self.timeline.booked
         run, tapes = lowerings.Pass(is_training=True), {}
         values = dict(zip(prepared._inputs, unpacked(x)))
@@ -58,7 +58,7 @@ class WatchedSteps:
                 values.update(named(layer.outputs, layer.function(run, *inputs, **layer.parameters)))
             tapes[layer.name] = tape, inputs
         name = prepared._outputs[0]
-        output = values[name]
+        output, *left = prepared._ends_of(values, run, dict(zip(prepared._inputs, unpacked(x))))
         with tf.GradientTape() as tape:
             tape.watch(output)
             loss = booked((LOSS, "forward"), prepared._loss)(output, y)
@@ -87,7 +87,7 @@ class WatchedSteps:
         for key, value in run.statistics.items():
             booked((key.partition("/")[0], "forward"), prepared._assign)({key: value})
         booked((OPTIMIZER, "update"), prepared._copy)()
-        return loss
+        return packed([loss, *left])
 
     def _backward(self, layer, tape, inputs, outputs, arrived):
         """([(name of an input, its gradient)], {key: a parameter's gradient}) of a layer."""

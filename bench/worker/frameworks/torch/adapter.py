@@ -13,12 +13,13 @@ import warnings
 
 import numpy as np
 
+from ...carried import State
 from ...devices import index as device_index
 from ...devices import is_host
 from ...devices import kind as device_kind
 from ...graphs import copies, for_inference, layers_for_loss, with_gradient
 from ...precisions import WITHOUT_TRAINING
-from ...samples import mapped, parts_of
+from ...samples import first, mapped, parts_of, unpacked
 from ...tracing.timeline import Timeline
 from .. import Prepared, Unsupported, refusals, refuse_unknown
 from . import inductor, lowerings
@@ -275,7 +276,8 @@ class TorchPrepared(Prepared):
         self._optimizer = OPTIMIZERS[optimizer["kind"]](torch.optim, self._trainable.values(), optimizer)
         if self._scaler is not None:
             self._optimizer.register_step_post_hook(self._count_update)
-        self._advance = self._update if self._is_training else self._infer
+        self._advance = self._update if self._is_training else self._continue
+        self._state, self._left = State(graph), ()       # what a step takes over, and what the last pass left for it
         self._batches = None
         self._last = None
 
@@ -291,6 +293,7 @@ class TorchPrepared(Prepared):
 
     def load(self, batches):
         self._batches = itertools.cycle([(self._inputs(x), self._values(y)) for x, y in batches])
+        self._state.forget()
 
     def step(self):
         x, y = next(self._batches)
@@ -396,6 +399,9 @@ class TorchPrepared(Prepared):
         with self._proof(is_training=True, masks=masks):
             return self._update(self._inputs(x), self._values(y)).item()
 
+    def state(self):
+        return {name: _array(tensor) for name, tensor in zip(self._state.inputs, self._state.arrays)}
+
     def weights(self):
         return {key: _array(tensor) for key, tensor in self._tensors.items()}
 
@@ -405,9 +411,21 @@ class TorchPrepared(Prepared):
         with self._torch.inference_mode(), self._autocast():
             return self._run(x)
 
+    def _continue(self, x, y=None):
+        """The outputs of a step, which carries state to the next one."""
+        outputs = self._infer(self._state.into(x))
+        self._keep(self._state.of_outputs(outputs))
+        return outputs
+
+    def _keep(self, tensors):
+        """Keeps what is carried, in the format in which batches come."""
+        self._state.keep([each.to(self._dtype) if each.is_floating_point() else each for each in tensors])
+
     def _loss(self, x, y):
         with self._autocast():
-            return self._loss_function(self._torch.nn.functional, self._run(x), y)
+            ends = self._run(x)
+            self._left = unpacked(ends)[1:]
+            return self._loss_function(self._torch.nn.functional, first(ends), y)
 
     def _losses(self, x, y):
         """The losses of the equal parts of a batch, whose sum is that of the batch."""
@@ -427,7 +445,7 @@ class TorchPrepared(Prepared):
         """One training step; the loss before its update, on the device."""
         self._optimizer.zero_grad(set_to_none=True)
         whole = None
-        for loss in self._losses(x, y):
+        for loss in self._losses(self._state.into(x), y):
             self._scaled(loss).backward()
             whole = loss.detach() if whole is None else whole + loss.detach()
         if self._scaler is None:
@@ -438,6 +456,7 @@ class TorchPrepared(Prepared):
             self._scaler.update()
         if self._copies:
             self._copy()
+        self._keep(self._left)
         return whole
 
     def _copy(self):

@@ -7,7 +7,15 @@ memory of its first input may be overwritten.
 import numpy as np
 
 from .... import registry
-from ....graphs import inputs_of, last_readers, layers_for_loss, output_names, outputs_of, parameters_of
+from ....graphs import (
+    ends_of_training,
+    inputs_of,
+    last_readers,
+    layers_for_loss,
+    output_names,
+    outputs_of,
+    parameters_of,
+)
 from ._modules import modules
 
 LOWERINGS = registry.tables(__name__, __path__, "LOWERINGS")
@@ -32,7 +40,7 @@ def lowered(graph, weights, more=None, known=None):
     network = modules().Network(
         list(layers.values()), [each["name"] for each in inputs_of(graph)],
         _wiring(graph, graph["layers"], output_names(graph)),
-        _wiring(graph, layers_for_loss(graph), output_names(graph)[:1]),
+        _wiring(graph, layers_for_loss(graph), ends_of_training(graph)),
     )
     if known:
         return network, layers

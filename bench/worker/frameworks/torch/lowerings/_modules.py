@@ -194,7 +194,7 @@ def modules():
         """Runs layers by a wiring, (names of outputs, of inputs, of those read last here) of each layer.
 
         Each wiring has the names of its results as well, and None for a layer that is not run: that of inference gives
-        all outputs, that of training only what the loss takes.
+        all outputs, that of training what the loss takes, and without a gradient what is carried to the next step.
         """
 
         def __init__(self, layers, inputs, inference, training):
@@ -217,7 +217,10 @@ def modules():
                     values[outputs[0]] = result
                 for i in finished:
                     del values[i]
-            return values[results[0]] if len(results) == 1 else tuple([values[i] for i in results])
+            if len(results) == 1:
+                return values[results[0]]
+            first, *others = [values[i] for i in results]
+            return (first, *([each.detach() for each in others] if self.training else others))
 
     return SimpleNamespace(
         Apply=Apply, Dropout=Dropout, Recurrent=Recurrent, ResetBeforeGru=ResetBeforeGru, RmsNorm=RmsNorm,
