@@ -22,6 +22,7 @@ An adapter module has
 ``OBJECTIVES``      optional: True if its training steps take several objectives; else that is refused for it
 ``RECIPE``          optional: how 'rigmark builds create NAME' makes an environment where plain pip would not do:
                     {"packages": requirements that work together, "pythons": releases of Python, the best first}
+``CARRIES``         optional: True if its steps carry state, see ``Prepared.state``; else that is refused for it
 ``LAYER_VARIABLES`` optional: {(device type, compile mode, mode): environment variables of layer trials only}; they
                     change the compiled program
 ``LOWERINGS``       {operation: function}; the conformance test compares it with bench.ir.ops.OPS
@@ -135,6 +136,8 @@ def refuse_unknown(name, graph, settings):
     if settings["mode"] == "training" and "objectives" in graph and not getattr(adapter, "OBJECTIVES", False):
         raise Unsupported("the %s adapter trains for one loss only, and %s has several objectives: %s" % (
             name, graph["name"], ", ".join(each["name"] for each in graph["objectives"])))
+    if "carried" in graph and not getattr(adapter, "CARRIES", False):
+        raise Unsupported("the %s adapter carries no state from step to step, which %s has" % (name, graph["name"]))
     for layer in graph["layers"]:
         if layer["op"] not in adapter.LOWERINGS:
             raise Unsupported("the %s adapter has no operation '%s'" % (name, layer["op"]))

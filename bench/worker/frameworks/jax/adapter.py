@@ -47,6 +47,7 @@ LOWERINGS = lowerings.LOWERINGS
 # NCHW takes 1.21 of the time in inference and 1.10 in training (ResNet-18, batch 8, one core of a Zen 5 CPU).
 ACCUMULATES = True
 OBJECTIVES = True
+CARRIES = True
 BEST = {"inference": ("xla", "channels_last"), "training": ("xla", "channels_last")}
 
 # XLA may put many convolutions of a CPU program into one call of a library (the last six of ResNet-18's inference),

@@ -40,6 +40,7 @@ PRECISIONS = ("fp32", "fp64")
 DEVICES = ("cpu",)
 ACCUMULATES = True
 OBJECTIVES = True
+CARRIES = True
 BEST = {"inference": ("eager", "nchw"), "training": ("eager", "nchw")}
 
 DTYPES = {"fp32": np.float32, "fp64": np.float64}

@@ -29,6 +29,7 @@ COMPILE_MODES = ("compiled", "eager")        # with all optimisations of the gra
 LAYOUTS = ("nchw",)                          # of the file; kernels of convolutions choose their own
 PRECISIONS = ("fp32",)
 DEVICES = ("cpu",)
+CARRIES = True
 BEST = {"inference": ("compiled", "nchw"), "training": ("compiled", "nchw")}
 LOWERINGS = nodes.NODES
 

@@ -24,6 +24,7 @@ COMPILE_MODES = ("compiled",)
 LAYOUTS = ("nchw",)                          # of the file; kernels choose their own
 PRECISIONS = ("fp32", "bf16_pure")
 DEVICES = ("cpu",)
+CARRIES = True
 BEST = {"inference": ("compiled", "nchw"), "training": ("compiled", "nchw")}
 LOWERINGS = nodes.NODES
 

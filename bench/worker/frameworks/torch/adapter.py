@@ -38,6 +38,7 @@ LOWERINGS = lowerings.LOWERINGS
 # process pays 10 to 30 s of compilation for it, so users must choose it; it is not the default.
 ACCUMULATES = True
 OBJECTIVES = True
+CARRIES = True
 BEST = {"inference": ("eager", "channels_last"), "training": ("eager", "channels_last")}
 
 
