@@ -319,9 +319,9 @@ LOWERINGS = {
     "conv_transpose2d": _convolution("Deconvolution", [("adj", "output_padding")]),
     "dense": _dense,
     "matmul": _matmul,
-    "relu": _plain("relu"),
-    "tanh": _plain("tanh"),
-    "sigmoid": _plain("sigmoid"),
+    "relu": _plain("Activation", act_type="relu"),      # of oneDNN, in whose layout images stay; F.relu copies them
+    "tanh": _plain("Activation", act_type="tanh"),
+    "sigmoid": _plain("Activation", act_type="sigmoid"),
     "dropout": _dropout,
     "add": _add,
     "clip": _of(_clip),
