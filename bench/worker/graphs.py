@@ -148,16 +148,26 @@ def _ops_by_key(graph):
     return ops
 
 
+WITHOUT_GRADIENT = {"roi_align": (1,)}
+"""By operation, the places of inputs that get no gradient, although they are floats: of regions."""
+
+
 def with_gradient(graph):
     """Names of the layers in or before which a trainable parameter lies, and that lead to the loss by floats."""
-    names = set()
+    floats = {each["name"] for each in inputs_of(graph) if each["dtype"] == "float"}
+    names, passed_on = set(), {}
     for layer in graph["layers"]:
+        floats.update(
+            name for name, value in zip(outputs_of(layer), layer["outputs"]) if value["dtype"] == "float")
+        without = WITHOUT_GRADIENT.get(layer["op"], ())
+        passed_on[layer["name"]] = {
+            layer_of(name) for place, name in enumerate(layer["inputs"]) if name in floats and place not in without}
         has_own = any(p["is_trainable"] for p in layer["parameters"])
         is_float = any(value["dtype"] == "float" for value in layer["outputs"])
-        if is_float and (has_own or names.intersection(map(layer_of, layer["inputs"]))):
+        if is_float and (has_own or names & passed_on[layer["name"]]):
             names.add(layer["name"])
     reached = {layer_of(output_names(graph)[0])}
     for layer in reversed(graph["layers"]):
         if layer["name"] in names & reached:
-            reached.update(map(layer_of, layer["inputs"]))
+            reached.update(passed_on[layer["name"]])
     return names & reached
