@@ -15,10 +15,12 @@ from rigmark.bench.ir.graph import Graph
 from rigmark.bench.ir.training import Sgd
 
 CHANNELS = (64, 128, 256, 512, 512)      # of each stage
+CONVOLUTIONS = (2, 2, 3, 3, 3)
+STAGES = tuple(zip(CHANNELS, CONVOLUTIONS, strict=True))
 
 
 def build(classes: int = 1000, size: int = 224) -> Graph:
-    return network("vgg16", (2, 2, 3, 3, 3), classes=classes, size=size)
+    return network("vgg16", CONVOLUTIONS, classes=classes, size=size)
 
 
 def network(name: str, convolutions: Sequence[int], *, classes: int, size: int) -> Graph:
