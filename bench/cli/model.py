@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,6 +42,8 @@ def command(
     capacity_gb: Annotated[
         float | None, typer.Option(help="Memory of a device in GB of 2**30 bytes: does the batch fit, and which does?")
     ] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="A line for each layer: what it gives, holds and costs.")] = (
+        False),
     json: Annotated[bool, typer.Option("--json", help="All facts as JSON, for scripts.")] = False,
 ) -> None:
     """Describe a network: inputs, layers, parameters, FLOPs, and which frameworks could run it or what they lack.
@@ -51,7 +53,7 @@ def command(
 
     Examples:
 
-    rigmark model resnet50
+    rigmark model resnet50 --layers
 
     rigmark model gpt2 --mode training --batch 8 --precision bf16 --capacity-gb 24
 
@@ -64,7 +66,7 @@ def command(
     from rigmark.bench.builds import build as builds
     from rigmark.bench.cli import tell, write_data
     from rigmark.bench.machine.gpu_specifications import GIB
-    from rigmark.bench.networks.description import described
+    from rigmark.bench.networks.description import described, each_layer
     from rigmark.bench.plan.reference import names
     from rigmark.bench.store.store import Store
 
@@ -78,6 +80,8 @@ def command(
         lengths = prompt_length, generated_length
         memory = [_memory(network.graph, each, batch, lengths, asked, capacity) for each in modes]
         facts = {**described(network), "memory": memory}
+        if layers:
+            facts["each_layer"] = each_layer(network.graph)
     if json:
         write_data(json_format.dumps(facts, indent=1) + "\n", None)
         return
@@ -98,13 +102,13 @@ def _lines(network: Network, facts: Mapping[str, Any]) -> Iterator[str]:
     given = "" if network.digest is None else f"; its weights came with it ({network.digest})"
     yield f"  weights   {graph.parameter_count:,} trainable parameters{given}"
     flops = facts["flops_per_sample"]
-    forward, training = (_short(flops[mode]) for mode in ("inference", "training"))
+    forward, training = (short(flops[mode]) for mode in ("inference", "training"))
     yield f"  work      {forward}FLOP per sample forward, {training}FLOP in training"
     if not graph.objectives:
         yield f"  training  {graph.loss}, {graph.optimizer.kind}"
     for each in facts["objectives"]:
         yield (f"  objective {each['name']}: trains {each['parameters']:,} parameters by {each['optimizer']['kind']}, "
-               f"{_short(each['flops_per_sample'])}FLOP per sample")
+               f"{short(each['flops_per_sample'])}FLOP per sample")
     for pair in graph.carried:
         yield f"  carried   {pair.input} is what {pair.value} was in the step before"
     for copy in graph.copies:
@@ -113,11 +117,20 @@ def _lines(network: Network, facts: Mapping[str, Any]) -> Iterator[str]:
         yield from _lines_of_memory(each)
     if network.agreement is not None:
         yield f"  check     {network.agreement}"
-    for name, support in facts["frameworks"].items():
-        yield f"  {name:<11} {_support(support)}"
+    for name, each in facts["frameworks"].items():
+        yield f"  {name:<11} {support(each)}"
+    yield from _lines_of_layers(facts.get("each_layer", []))
     for note in network.notes:
         yield f"note: {note}"
     yield "No framework was started; rigmark doctor shows which are installed."
+
+
+def _lines_of_layers(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    width = max((len(each["layer"]) for each in layers), default=0)
+    for each in layers:
+        yield (f"  {each['layer']:<{width}} {each['operation']:<20} {_sizes(each['output_shape']):>17} "
+               f"{each['parameters']:>12,} parameters {short(each['flops_per_sample']):>8}FLOP  "
+               f"of {', '.join(each['inputs']) or 'nothing'}")
 
 
 def _chosen(text: str, kind: type[Any], what: str) -> Any:
@@ -166,17 +179,17 @@ def _of_text(graph: Graph, prompt: int, generated: int) -> tuple[Graph, int]:
 def _lines_of_memory(facts: Mapping[str, Any]) -> Iterator[str]:
     parts = {"weights": "weights", "gradients": "gradients", "optimizer": "optimizer", "cache": "cache",
              "values": "activations"}
-    shown = ", ".join(f"{_size(facts[name])} {word}" for name, word in parts.items() if facts[name])
+    shown = ", ".join(f"{size(facts[name])} {word}" for name, word in parts.items() if facts[name])
     _, high = facts["may_be_needed"]
-    yield (f"  memory    {facts['mode']}, batch {facts['batch']}, {facts['precision']}: about {_size(facts['total'])} "
-           f"at its peak ({shown}); kernels may need more, up to {_size(high)}")
+    yield (f"  memory    {facts['mode']}, batch {facts['batch']}, {facts['precision']}: about {size(facts['total'])} "
+           f"at its peak ({shown}); kernels may need more, up to {size(high)}")
     if "capacity" in facts:
         answers = {"fits": "fits", "does not fit": "does not fit", "uncertain": "may or may not fit"}
-        yield (f"            batch {facts['batch']} {answers[facts['answer']]} in {_size(facts['capacity'])}; the "
+        yield (f"            batch {facts['batch']} {answers[facts['answer']]} in {size(facts['capacity'])}; the "
                f"largest that does is about {facts['largest_batch']:,}")
 
 
-def _size(size: float) -> str:
+def size(size: float) -> str:
     """Bytes with a unit of 1,024s: "4.1 GB", as data sheets of GPUs count them."""
     for unit, name in ((2**30, "GB"), (2**20, "MB"), (2**10, "kB")):
         if size >= unit:
@@ -184,7 +197,7 @@ def _size(size: float) -> str:
     return f"{size:.0f} bytes"
 
 
-def _sizes(shape: tuple[int, ...]) -> str:
+def _sizes(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape)) or "one number"
 
 
@@ -194,15 +207,16 @@ def _operations(counts: Mapping[str, int]) -> str:
     return ", ".join(shown) + (f", and {more} more kinds" if more > 0 else "")
 
 
-def _support(support: Mapping[str, Any]) -> str:
-    if not support["lacking"]:
-        return " and ".join(support["modes"])
+def support(facts: Mapping[str, Any]) -> str:
+    """The modes in which a framework has a network, or what it lacks."""
+    if not facts["lacking"]:
+        return " and ".join(facts["modes"])
     missing = ", ".join(f"{kind} ({count} layers)" if count > 1 else f"{kind} (1 layer)"
-                        for kind, count in support["lacking"].items())
+                        for kind, count in facts["lacking"].items())
     return f"cannot run it: it lacks {missing}"
 
 
-def _short(number: float) -> str:
+def short(number: float) -> str:
     """A count with the prefix of its unit: "4.1 G"."""
     for size, prefix in UNITS:
         if number >= size:

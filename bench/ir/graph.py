@@ -90,7 +90,7 @@ class Layer:
     outputs: tuple[Tensor, ...]
     shares: tuple[tuple[str, str], ...] = ()     # (own parameter's name, key of an earlier layer's that it is)
 
-    @property
+    @cached_property
     def input_shapes(self) -> tuple[Shape, ...]:
         """As the rules of its operation take them."""
         return self.op.shapes(*self.input_tensors)
@@ -113,7 +113,7 @@ class Layer:
         """Of one sample of the first output."""
         return self.outputs[0].sample
 
-    @property
+    @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """Those that it computes with, shared ones among them."""
         return self.op.parameters(*self.input_shapes)
@@ -122,7 +122,7 @@ class Layer:
         """Its outputs by the names that readers use."""
         return {self.name if index == 0 else f"{self.name}:{index}": each for index, each in enumerate(self.outputs)}
 
-    @property
+    @cached_property
     def keyed_parameters(self) -> dict[str, Parameter]:
         """The parameters by their key, "conv1/weight", which is another layer's for a shared one."""
         shares = dict(self.shares)

@@ -27,3 +27,15 @@ def build(name: str) -> Graph:
     if graph.name != name:
         raise UserError(f"bench/models/{name}.py builds a graph named '{graph.name}'; name it Builder(\"{name}\", ...)")
     return graph
+
+
+def about(name: str) -> tuple[str, str]:
+    """What a network is and where it is from, by its docstring: the first sentence, and what follows "Source: ".
+
+    Both are "" where the docstring does not say; raises as ``build``.
+    """
+    if name not in NAMES:
+        raise unknown("model", name, NAMES)
+    first, _, rest = (added.load(__name__, name, "model").__doc__ or "").strip().partition("\n\n")
+    source = rest.partition("Source: ")[2].partition("\n\n")[0]
+    return " ".join(first.split()).removesuffix("."), " ".join(source.split())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import math
 from typing import Any
 
 from rigmark.bench.enums import Mode
@@ -30,8 +31,33 @@ def described(network: Network) -> dict[str, Any]:
         "parameters": graph.parameter_count, "multiply_adds": graph.multiply_adds,
         "flops_per_sample": {mode.value: graph.flops_per_sample(training=mode is Mode.TRAINING)
                              for mode in (Mode.INFERENCE, Mode.TRAINING)},
-        "frameworks": {name: _support(network, name) for name in frameworks.NAMES},
+        "frameworks": supports(network),
     }
+
+
+def each_layer(graph: Graph) -> list[dict[str, Any]]:
+    """A row per layer, in order: what it reads and gives, the parameters that it is the first to have, trained or not,
+    and its FLOPs per sample forward."""
+    first: dict[str, str] = {}
+    for layer in graph.layers:
+        for key in layer.keyed_parameters:
+            first.setdefault(key, layer.name)
+    return [
+        {
+            "layer": layer.name, "operation": layer.op.kind, "inputs": list(layer.inputs),
+            "output_shape": list(layer.output_shape),
+            "parameters": sum(math.prod(p.shape) for key, p in layer.keyed_parameters.items()
+                              if first[key] == layer.name),
+            "flops_per_sample": graph.cost(layer, batch=1, itemsize=4, training=False).flops,
+        }
+        for layer in graph.layers
+    ]
+
+
+def supports(network: Network) -> dict[str, dict[str, Any]]:
+    """By framework, the modes that its adapter has for a network, and the operations that it lacks."""
+    operations, generates = _operations(network), _generates(network)
+    return {name: _support(network, name, operations, generates) for name in frameworks.NAMES}
 
 
 def _objective(graph: Graph, update: Graph) -> dict[str, Any]:
@@ -47,10 +73,12 @@ def _operations(network: Network) -> collections.Counter[str]:
     return collections.Counter(layer.op.kind for layer in network.graph.layers)
 
 
-def _support(network: Network, framework: str) -> dict[str, Any]:
+def _support(
+    network: Network, framework: str, operations: collections.Counter[str], generates: bool
+) -> dict[str, Any]:
     known = frameworks.load(framework).LOWERINGS
-    lacking = {kind: count for kind, count in sorted(_operations(network).items()) if kind not in known}
-    modes = [mode for mode in frameworks.modes(framework) if mode != Mode.DECODE or _generates(network)]
+    lacking = {kind: count for kind, count in sorted(operations.items()) if kind not in known}
+    modes = [mode for mode in frameworks.modes(framework) if mode != Mode.DECODE or generates]
     if network.graph.objectives and not getattr(frameworks.load(framework), "OBJECTIVES", False):
         modes = [mode for mode in modes if mode != Mode.TRAINING]
     return {"modes": [] if lacking else modes, "lacking": lacking}

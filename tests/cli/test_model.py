@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from rigmark.bench import models
 from rigmark.bench.cli import app
 from rigmark.bench.errors import UserError
 from rigmark.bench.ir.building import Builder
@@ -113,3 +114,37 @@ def test_a_file_is_described_as_json_and_a_wrong_option_is_refused(tmp_path: Pat
     assert facts["parameters"] == 8
     assert isinstance(refused.exception, UserError)
     assert str(refused.exception) == "--pin is about the inputs of a file or module, and no --model is one"
+
+
+def test_each_layer_has_a_line():
+    arguments = ["model", "gpt2", "--layers"]
+    lines = CliRunner().invoke(app, arguments).output.splitlines()
+    rows = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)["each_layer"]
+
+    assert "tokens embedding 128 x 768 38,597,376 parameters 0 FLOP of input" in map(" ".join, map(str.split, lines))
+    assert sum(row["parameters"] for row in rows) == 124_439_808     # the scores' are those of the tokens
+    assert sum(row["flops_per_sample"] for row in rows) == models.build("gpt2").flops_per_sample(training=False)
+
+
+def test_every_network_is_listed_with_what_it_costs_and_what_stops_a_framework():
+    lines = CliRunner().invoke(app, ["models"]).output.splitlines()
+    rows = {each["model"]: each for each in json.loads(CliRunner().invoke(app, ["models", "--json"]).output)}
+
+    assert list(rows) == list(models.NAMES)
+    assert "lenet5 61,706 parameters 852 kFLOP 58.2 kB LeCun, Bottou, Bengio and Haffner 1998" in (
+        " ".join(line.split()) for line in lines)
+    assert f"{'':<20} openvino: cannot run it: it lacks rotary (12 layers)" in lines
+    assert rows["resnet50"]["source"].startswith('He et al. 2015, "Deep residual learning')
+    assert rows["linear_regression"]["memory_per_sample"] == pytest.approx(4 * (10 + 2), abs=1)
+
+
+def test_a_network_with_a_mistake_is_listed_with_the_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "broken.py").write_text("def build():\n    return 3\n")
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
+    monkeypatch.setattr(models, "NAMES", ("mlp", "broken"))
+
+    ended = CliRunner().invoke(app, ["models"])
+
+    assert ended.exit_code == 2
+    assert "636,010 parameters" in ended.output
+    assert "build() returns a int, not a Graph" in ended.output
