@@ -2,8 +2,9 @@
 
 Takes each network as the suite `introductions` has it, or at a batch of 1, through the proof of its training step and
 one timed trial in each framework, and prints one line each: the largest relative errors of output and gradients against
-the float64 oracle, the gradient error that is allowed, samples per second of the timed trial (one process: no figure to
-compare by), parameters, and FLOPs per sample. Records stay in the results folder and are not measured again.
+the float64 oracle, the gradient error that is allowed, whether the timed trial still agreed at its end, parameters, and
+FLOPs per sample. Speeds are not listed: the machine need not be quiet. Records
+stay in the results folder and are not measured again.
 
 Run: .venv/bin/python -m evidence.zoo [--model lenet5,llama] [--results zoo-results] [--text RECORD.txt]
 In the record only the networks that are run are replaced. Ends with exit code 1 if something that ran failed.
@@ -12,7 +13,6 @@ In the record only the networks that are run are replaced. Ends with exit code 1
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,7 +31,7 @@ from rigmark.bench.store.stored import StoredRecord
 
 SUITE = "introductions"
 HEADING = (f"{'model':<20} {'framework':<11} {'outcome':<14} {'output':>8} {'gradient':>8} {'allowed':>8} "
-           f"{'timed':<14} {'samples/s':>9} {'parameters':>12} {'FLOPs/sample':>12}")
+           f"{'timed':<14} {'parameters':>12} {'FLOPs/sample':>12}")
 
 
 def main() -> int:
@@ -72,14 +72,9 @@ def rows(model: str, records: list[StoredRecord]) -> Iterator[str]:
             yield f"{model:<20} {framework:<11} {proof.outcome if proof else 'not run'}: {proof and proof.reason}"
             continue
         parity = proof.parity
-        speed = "-"
-        if timed is not None and timed.measurement is not None:
-            measured = timed.measurement
-            step = statistics.median(measured.timings_s) / (measured.steps_per_timing or 1)
-            speed = f"{timed.identity.case.local_batch / step:,.3g}"
         yield (f"{model:<20} {framework:<11} {proof.outcome:<14} {parity.output_error:8.1e} "
                f"{parity.gradient_error or 0:8.1e} {parity.tolerance.gradient:8.1e} "
-               f"{timed.outcome if timed else 'not run':<14} {speed:>9} {graph.parameter_count:>12,} {flops:>12.4g}")
+               f"{timed.outcome if timed else 'not run':<14} {graph.parameter_count:>12,} {flops:>12.4g}")
 
 
 if __name__ == "__main__":
