@@ -34,7 +34,7 @@ from rigmark.bench.plan.case import DEFAULT_BUILD, Case
 from rigmark.bench.plan.reference import short
 from rigmark.bench.processes.launch import Launch
 from rigmark.bench.processes.spawn import ARRAYS, run_worker
-from rigmark.bench.worker import frameworks, samples
+from rigmark.bench.worker import frameworks, graphs, samples
 
 LEAST_SPREAD = 1e-6          # of outputs between samples, relative to the largest: less is rounding in fp32
 ORACLE = "numpy"
@@ -80,7 +80,8 @@ def _network(
             return _placed(_read(folder / key), reference)
         imported = form.bring(reference, options, workers.ask)
         try:
-            graph = read(_named(imported.plain, name, options) if isinstance(imported.plain, dict) else imported.plain)
+            plain = {**imported.plain, "name": name} if isinstance(imported.plain, dict) else imported.plain
+            graph = read(_carrying(plain, reference, options.carried))
         except BadGraph as error:
             raise UserError(f"'{reference}' cannot be imported: {error}") from None
         if not graph.parameter_count:
@@ -95,12 +96,18 @@ def _network(
         return _placed(_written(facts, weights, folder, key), reference)
 
 
-def _named(plain: Mapping[str, Any], name: str, options: Options) -> dict[str, Any]:
-    """The plain form under this name, with what the user says is carried from step to step."""
-    carried = {each["input"]: each["value"] for each in plain.get("carried", ())}
-    carried.update(options.carried)
-    stated = {"carried": [{"input": taker, "value": value} for taker, value in carried.items()]} if carried else {}
-    return {**plain, "name": name, **stated}
+def _carrying(plain: Any, reference: str, carried: Mapping[str, str]) -> Any:
+    """The plain form with what the user says is carried from step to step; raises UserError for unknown names."""
+    if not carried:
+        return plain
+    inputs, outputs = [each["name"] for each in graphs.inputs_of(plain)], graphs.output_names(plain)
+    for taker, value in carried.items():
+        for what, name, known in (("input", taker, inputs), ("output", value, outputs)):
+            if name not in known:
+                raise UserError(f"--carry {taker}={value}: '{reference}' has no {what} '{name}'; it has "
+                                f"{', '.join(known)}")
+    pairs = dict(graphs.carried(plain)) | dict(carried)
+    return {**plain, "carried": [{"input": taker, "value": value} for taker, value in pairs.items()]}
 
 
 def _placed(network: Network, reference: str) -> Network:

@@ -17,6 +17,7 @@ from rigmark.bench.enums import Mode
 from rigmark.bench.errors import UnknownName, UserError
 from rigmark.bench.ir import weights as ir_weights
 from rigmark.bench.ir.building import Builder
+from rigmark.bench.ir.graph import Carried, Input
 from rigmark.bench.ir.training import AdamW, Sgd
 from rigmark.bench.networks import Networks
 from rigmark.bench.networks.bringing import brought, kept
@@ -122,3 +123,25 @@ def test_classes_are_no_targets_of_a_squared_error():
 
     with pytest.raises(UserError, match="'digits' has classes as targets, with which mnist_cnn cannot be trained by"):
         datasets.load("digits", graph)
+
+
+def test_a_user_says_what_is_carried_from_step_to_step(tmp_path: Path):
+    net = Builder("small", (3,))
+    state = net.add_input(Input(name="state", shape=(3,)))
+    net.add("sum", of=("input", state))
+    net.tanh("next")
+    net.dense("scores", 2)
+    graph = net.build(loss="mean_squared_error", optimizer=Sgd(learning_rate=0.1), outputs=["scores", "next"])
+    (tmp_path / "net.json").write_text(json.dumps(graph.plain()), encoding="utf-8")
+    np.savez(tmp_path / "net.npz", **ir_weights.initial_weights(graph, 7))
+
+    def taken(carried: dict[str, str]) -> Any:
+        options = Options(carried=carried)
+        return brought([str(tmp_path / "net.json")], options, build.load(), tmp_path / "kept")["net.json"].graph.carried
+
+    assert taken({}) == ()
+    assert taken({"state": "next"}) == (Carried(input="state", value="next"),)
+    with pytest.raises(UserError, match=r"--carry state=sum: .* has no output 'sum'; it has scores, next"):
+        taken({"state": "sum"})
+    with pytest.raises(UserError, match=r"has no input 'hidden'; it has input, state"):
+        taken({"hidden": "next"})
