@@ -146,11 +146,23 @@ def _step(build: Build, command: Sequence[str], tell: Callable[[str], None]) -> 
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    """Kills a process and all that it has started, such as compilers or downloads."""
+    """Kills a process and all that it has started, such as compilers or downloads.
+
+    All are stopped first, until no more appear, since one that still runs may start another after they were listed.
+    """
+    met: dict[int, psutil.Process] = {}
     with contextlib.suppress(psutil.Error):
-        for child in psutil.Process(process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                child.kill()
+        top = psutil.Process(process.pid)
+        new = [top]
+        while new:
+            for each in new:
+                with contextlib.suppress(psutil.Error):
+                    each.suspend()
+                met[each.pid] = each
+            new = [each for each in top.children(recursive=True) if each.pid not in met]
+    for each in met.values():
+        with contextlib.suppress(psutil.Error):
+            each.kill()
     process.kill()
 
 
