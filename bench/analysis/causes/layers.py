@@ -26,7 +26,7 @@ PAIRS = 8                    # of profiles: 2 ** -8 is below ALPHA
 ALPHA = 0.01                 # chance that a layer is named although the difference is common to all
 MOST = 0.5                   # of the difference, which layers must have to be named as its place
 LEAST_PART = 0.05            # of the difference, with which a row is named
-LEAST_REST = 0.02            # of a step, with which a row can be compared
+LEAST_REST = 0.02            # of a step of the faster side, with which a row can be compared
 AGREEMENT = 2.0              # factor by which the difference of profiles may differ from that of the verdict
 
 Row = tuple[str, str | None]
@@ -49,6 +49,11 @@ class Profiles:
     @property
     def mean(self) -> Times:
         return (self.new + self.base) / 2
+
+    @property
+    def faster(self) -> Times:
+        """Without what was lost: beside a layer that takes many times as long, the others would seem to be nothing."""
+        return np.asarray(np.minimum(self.new, self.base))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +99,7 @@ def place(measured: Profiles, difference_s: float) -> Place:
     share = _share(difference, mean, found, measured.rows, difference_s) if found else None
     if share is None or not may_agree or share.low <= MOST or share.low > AGREEMENT:
         is_seen = may_agree and low > 0
-        largest = float((mean.sum(axis=0) / mean.sum()).max())
+        largest = float((measured.faster.sum(axis=0) / measured.faster.sum()).max())
         return Place(
             located=(), share=None, is_seen=is_seen, is_spread=is_seen and not found and largest < 1 - LEAST_REST,
             difference_s=totals,
@@ -126,15 +131,14 @@ def _layers(rows: Sequence[Row]) -> list[int]:
 
 def _standing_out(measured: Profiles, sign: float) -> list[int]:
     """The columns whose excess is more than chance; see above."""
-    difference, mean, rows = measured.difference, measured.mean, measured.rows
-    count = len(difference)
+    count, rows = len(measured.base), measured.rows
     if count < PAIRS:
         return []
     signs = np.array([*itertools.product((1.0, -1.0), repeat=count)])
     found: list[int] = []
     left = [column for column, row in enumerate(rows) if row != OTHERS]
     while left:
-        excess = np.stack([sign * _excess(difference, mean, column, found, rows) for column in left], axis=1)
+        excess = np.stack([sign * _excess(measured, column, found) for column in left], axis=1)
         largest = (signs @ excess / count).max(axis=1)
         if largest[0] <= 0 or np.mean(largest >= largest[0] * (1 - 1e-12)) > ALPHA:
             break
@@ -142,10 +146,11 @@ def _standing_out(measured: Profiles, sign: float) -> list[int]:
     return found
 
 
-def _excess(difference: Times, mean: Times, column: int, found: Sequence[int], rows: Sequence[Row]) -> Times:
+def _excess(measured: Profiles, column: int, found: Sequence[int]) -> Times:
     """The excess of a row in each pair beyond all layers but those found; 0 where these are too little to tell."""
-    rest = [each for each in _layers(rows) if each != column and each not in found]
-    if mean[:, rest].sum() < LEAST_REST * mean.sum():
+    difference, mean, faster = measured.difference, measured.mean, measured.faster
+    rest = [each for each in _layers(measured.rows) if each != column and each not in found]
+    if faster[:, rest].sum() < LEAST_REST * faster.sum():
         return np.zeros(len(mean))
     return _beyond(difference[:, column], mean[:, column], difference[:, rest], mean[:, rest])
 

@@ -45,6 +45,10 @@ def test_the_layer_that_became_slower_is_named_with_its_share(layer: str, factor
     assert place.is_in_layers
 
 
+def test_a_large_layer_that_became_many_times_slower_is_named_although_the_others_are_little_beside_it_then():
+    assert ["conv2"] == named(layers.place(profiled({"conv2": 120.0}), 119 * TIMES_S["conv2"]))
+
+
 def test_a_layer_that_became_faster_is_named_too():
     assert ["conv2"] == named(layers.place(profiled({"conv2": 0.6}), -2.4e-3))
     assert [] == named(layers.place(profiled({"conv2": 0.6}), 2.4e-3))
