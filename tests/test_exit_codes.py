@@ -82,7 +82,7 @@ OTHERS = {
     "doctor": "examines the machine: in test_doctor", "top": "examines the machine: in tests/telemetry",
     "builds": "has no results: in test_environments", "prices": "has no results: in tests/offers",
     "init": "has no results: in test_cli_init", "model": "has no results: in test_model",
-    "frameworks": "has no results: in tests/cli/test_frameworks",
+    "models": "has no results: in test_model", "frameworks": "has no results: in tests/cli/test_frameworks",
     "export": "has no results: in tests/networks", "watch": "measures: in test_watch",
 }
 MORE = {"noise": ("fast", "--budget", "0")}

@@ -35,7 +35,7 @@ def report(store: Store, where: str | None = None) -> Report:
     more, said = [], loader.shipped()
     contested, unread = None, tuple[str, ...]()
     if where is None:
-        found, unread = stored(store)
+        found, unread = stored(store.root, read.trials, read.record_of)
         contested = contests.section(found)
         tested = claims.section(judge(said, read.evidence))
         more = [section for section in (contested, tested, quoted.section(read.tables, read.quoted)) if section]

@@ -24,20 +24,20 @@ class JaxDecoder(Decoder, adapter.JaxPrepared):
         self._first = jax.jit(self._of_prompt)
         # Donated: each step writes its keys and values into the memory of those before.
         self._next = jax.jit(self._of_token, donate_argnums=(2, 3))
-        self._state = None               # the caches and the number of tokens in them
+        self._cached = None               # the caches and the number of tokens in them
         self._tokens = []
 
     def prefill(self):
         prompt, _ = next(self._batches)
-        self._state, self._tokens = None, []         # frees the caches before there are others
+        self._cached, self._tokens = None, []         # frees the caches before there are others
         with refusals(adapter._MISSING_KERNEL):
             self._keep(*self._first(self._parameters, self._statistics, prompt))
 
     def advance(self):
-        self._keep(*self._next(self._parameters, self._statistics, *self._state, self._tokens[-1]))
+        self._keep(*self._next(self._parameters, self._statistics, *self._cached, self._tokens[-1]))
 
     def _keep(self, caches, before, token, scores):
-        self._state, self._last = (caches, before), scores
+        self._cached, self._last = (caches, before), scores
         self._tokens.append(token)
 
     def _of_prompt(self, parameters, statistics, tokens):
@@ -62,7 +62,7 @@ class JaxDecoder(Decoder, adapter.JaxPrepared):
         adapter.JaxPrepared.load(self, [(prompt, prompt[:1, :1]) for prompt, _ in batches])
 
     def synchronize(self):
-        self._jax.block_until_ready((self._tokens, self._last, self._state))
+        self._jax.block_until_ready((self._tokens, self._last, self._cached))
 
     def tokens(self):
         return np.concatenate([np.asarray(token) for token in self._tokens], axis=1).astype(np.int64)
