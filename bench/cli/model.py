@@ -209,8 +209,10 @@ def _operations(counts: Mapping[str, int]) -> str:
 
 def support(facts: Mapping[str, Any]) -> str:
     """The modes in which a framework has a network, or what it lacks."""
-    if not facts["lacking"]:
+    if facts["modes"]:
         return " and ".join(facts["modes"])
+    if not facts["lacking"]:
+        return "cannot run it: it carries no state from step to step"
     missing = ", ".join(f"{kind} ({count} layers)" if count > 1 else f"{kind} (1 layer)"
                         for kind, count in facts["lacking"].items())
     return f"cannot run it: it lacks {missing}"

@@ -75,4 +75,4 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f"{'':<20} {facts['title']}",
     ]
     return lines + [f"{'':<20} {name}: {support(each)}" for name, each in facts["frameworks"].items()
-                    if each["lacking"]]
+                    if not each["modes"]]

@@ -76,12 +76,13 @@ def _operations(network: Network) -> collections.Counter[str]:
 def _support(
     network: Network, framework: str, operations: collections.Counter[str], generates: bool
 ) -> dict[str, Any]:
-    known = frameworks.load(framework).LOWERINGS
-    lacking = {kind: count for kind, count in sorted(operations.items()) if kind not in known}
+    adapter = frameworks.load(framework)
+    lacking = {kind: count for kind, count in sorted(operations.items()) if kind not in adapter.LOWERINGS}
     modes = [mode for mode in frameworks.modes(framework) if mode != Mode.DECODE or generates]
-    if network.graph.objectives and not getattr(frameworks.load(framework), "OBJECTIVES", False):
+    if network.graph.objectives and not getattr(adapter, "OBJECTIVES", False):
         modes = [mode for mode in modes if mode != Mode.TRAINING]
-    return {"modes": [] if lacking else modes, "lacking": lacking}
+    carries = not network.graph.carried or getattr(adapter, "CARRIES", False)
+    return {"modes": modes if carries and not lacking else [], "lacking": lacking}
 
 
 def _generates(network: Network) -> bool:

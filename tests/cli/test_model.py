@@ -133,6 +133,7 @@ def test_every_network_is_listed_with_what_it_costs_and_what_stops_a_framework()
     assert list(rows) == list(models.NAMES)
     assert "lenet5 61,706 parameters 852 kFLOP 58.2 kB LeCun, Bottou, Bengio and Haffner 1998" in (
         " ".join(line.split()) for line in lines)
+    assert f"{'':<20} mxnet: cannot run it: it carries no state from step to step" in lines       # word_lstm
     assert f"{'':<20} openvino: cannot run it: it lacks rotary (12 layers)" in lines
     assert rows["resnet50"]["source"].startswith('He et al. 2015, "Deep residual learning')
     assert rows["linear_regression"]["memory_per_sample"] == pytest.approx(4 * (10 + 2), abs=1)
