@@ -358,14 +358,17 @@ class TensorflowPrepared(Prepared):
                 values.update(named(layer.outputs, result))
             for i in layer.finished:             # eager memory
                 del values[i]
-        return packed(self._ends_of(values, run, dict(zip(self._inputs, unpacked(x)))))
+        return packed(self._ends_of(values, run, x))
 
-    def _ends_of(self, values, run, given):
-        """What a pass gives: carried values in the format of the inputs that they become, so that nothing is traced
-        again."""
+    def _ends_of(self, values, run, x):
+        """What a pass on x gives: carried values in the format of the inputs that they become, so that nothing is
+        traced again."""
+        names = self._ends if run.is_training else self._outputs
+        if not self._state.inputs:
+            return [values[name] for name in names]
+        given = dict(zip(self._inputs, unpacked(x)))
         formats_of = {name: given[taker].dtype for taker, name in carried(self._graph)}
-        return [self._tf.cast(values[name], formats_of.get(name, values[name].dtype))
-                for name in (self._ends if run.is_training else self._outputs)]
+        return [self._tf.cast(values[name], formats_of.get(name, values[name].dtype)) for name in names]
 
     def _differentiate(self, x, y, masks):
         ends, gradients = self._accumulated(x, y, masks, lambda statistics: None)

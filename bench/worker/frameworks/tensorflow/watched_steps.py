@@ -58,7 +58,7 @@ class WatchedSteps:
                 values.update(named(layer.outputs, layer.function(run, *inputs, **layer.parameters)))
             tapes[layer.name] = tape, inputs
         name = prepared._outputs[0]
-        output, *left = prepared._ends_of(values, run, dict(zip(prepared._inputs, unpacked(x))))
+        output, *left = prepared._ends_of(values, run, x)
         with tf.GradientTape() as tape:
             tape.watch(output)
             loss = booked((LOSS, "forward"), prepared._loss)(output, y)
